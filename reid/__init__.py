@@ -1,0 +1,1 @@
+"""Lightweight person re-identification: data, models, losses, training, metrics, re-ranking, export."""

@@ -1,0 +1,1 @@
+"""Datasets, samplers and transforms for re-identification, and the MOT text formats."""
