@@ -1,0 +1,236 @@
+"""Scores of MOT results by TrackEval, the only judge: HOTA, CLEAR and Identity.
+
+python -m tracking.evaluation --gt DIR --results DIR
+"""
+
+import contextlib
+import io
+import os
+import sys
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+if __package__ in (None, ""):  # run as a file: the repository root, not this folder, is where imports start
+    sys.path[0] = str(Path(__file__).resolve().parents[1])
+
+from tracking.mot_check import check_ground_truth, check_results, is_mot15
+from tracking.sequences import Sequence, find_sequences, match_sequences, read_sequence
+
+# TrackEval's spelling. Ratios are in 0..1; the others are counts.
+RATIOS = (
+    *("HOTA", "DetA", "AssA", "DetRe", "DetPr", "AssRe", "AssPr", "LocA"),
+    *("MOTA", "MOTP", "MODA", "sMOTA", "CLR_Re", "CLR_Pr", "MTR", "PTR", "MLR"),
+    *("IDF1", "IDR", "IDP"),
+)
+COUNTS = ("CLR_TP", "CLR_FN", "CLR_FP", "IDSW", "MT", "PT", "ML", "Frag", "IDTP", "IDFN", "IDFP")
+TABLE = ("HOTA", "DetA", "AssA", "LocA", "MOTA", "MOTP", "IDF1", "IDSW", "MT", "PT", "ML", "Frag")
+
+
+def evaluate_mot(
+    gt_dir: str | os.PathLike[str],
+    results_dir: str | os.PathLike[str],
+    sequence_map: Mapping[str, str] | None = None,
+) -> dict[str, Any]:
+    """Scores MOT result files against ground truth with TrackEval's MOTChallenge protocol.
+
+    A sequence whose image folder has fewer images than seqinfo.ini says is scored on the frames that have one.
+
+    Args:
+        gt_dir: Folder of sequence folders (gt/gt.txt, seqinfo.ini) in the style of MOT15, 16, 17 or 20.
+        results_dir: Folder with one <sequence>.txt a sequence; commas or spaces.
+        sequence_map: Name of a result to name of its ground truth, where neither the name nor the two-digit number
+            says it (MOT17-05-FRCNN finds MOT16-05 by its number).
+
+    Returns:
+        "sequences": result name to scores, and "COMBINED": scores over all of them, counts summed (HOTA is not a
+        mean over sequences). Scores are spelt as TrackEval spells them, ratios in 0..1. "matched": result to ground
+        truth; "missing": ground truth without a result, which is not scored; "extra": results without ground
+        truth; "frames": frames scored a sequence; "notes": what a reader should know, in words.
+
+    Raises:
+        ValueError: When a file cannot be scored, with file, line, and what to do; when nothing can be scored.
+    """
+    ground_truth = find_sequences(gt_dir)
+    results = {path.stem: path for path in sorted(Path(results_dir).glob("*.txt"))}
+    if not results:
+        raise ValueError(f"{results_dir}: no result files; write one <sequence>.txt a sequence there")
+    matched = match_sequences(results, ground_truth, sequence_map)
+    if not matched:
+        raise ValueError(
+            f"{results_dir}: no result belongs to a ground truth; results: {', '.join(results)}; "
+            f"ground truth: {', '.join(ground_truth)}; name them alike or pass sequence_map"
+        )
+    missing = sorted(set(ground_truth) - set(matched.values()))
+    extra = sorted(set(results) - set(matched))
+    sequences = {name: read_sequence(ground_truth[target]) for name, target in matched.items()}
+    scores = _score({name: (results[name], sequences[name]) for name in matched})
+    return {
+        "sequences": {name: scores[name] for name in matched},
+        "COMBINED": scores["COMBINED"],
+        "matched": matched,
+        "missing": missing,
+        "extra": extra,
+        "frames": {name: len(sequences[name].frames) for name in matched},
+        "notes": _notes(matched, sequences, missing, extra),
+    }
+
+
+def _notes(
+    matched: Mapping[str, str], sequences: Mapping[str, Sequence], missing: list[str], extra: list[str]
+) -> list[str]:
+    notes = [f"{name} is scored against {target}" for name, target in matched.items() if name != target]
+    for name, sequence in sequences.items():
+        if len(sequence.frames) < sequence.info.length:
+            notes.append(
+                f"{name}: {len(sequence.frames)} of {sequence.info.length} frames have an image and are scored"
+            )
+    if missing:
+        notes.append(f"not scored, no result: {', '.join(missing)}")
+    if extra:
+        notes.append(f"not scored, no ground truth: {', '.join(extra)}")
+    return notes
+
+
+def _score(pairs: Mapping[str, tuple[Path, Sequence]]) -> dict[str, dict[str, float]]:
+    """Lays the files out as TrackEval wants them and runs it, once for MOT15 and once for the later forms."""
+    with tempfile.TemporaryDirectory(prefix="trackeval-") as folder:
+        lengths: dict[str, int] = {}
+        mot15 = set()
+        for name, (result, sequence) in pairs.items():
+            _lay_out(Path(folder), name, result, sequence)
+            lengths[name] = sequence.info.length
+            if is_mot15(sequence.folder / "gt" / "gt.txt"):
+                mot15.add(name)
+        if mot15 and len(mot15) < len(pairs):
+            raise ValueError("ground truth: got MOT15 (10 columns) and later forms (9 columns); score them apart")
+        raw = _run_trackeval(Path(folder), lengths, "MOT15" if mot15 else "MOT16")
+    return {("COMBINED" if name == "COMBINED_SEQ" else name): _flatten(value) for name, value in raw.items()}
+
+
+def _lay_out(folder: Path, name: str, result: Path, sequence: Sequence) -> None:
+    """Writes a checked, comma-separated copy of a result and its ground truth, cut to the frames that count."""
+    length = sequence.info.length
+    truth_path = sequence.folder / "gt" / "gt.txt"
+    truth, rows = check_ground_truth(truth_path, length), check_results(result, length)
+    target = folder / "gt" / name / "gt" / "gt.txt"
+    target.parent.mkdir(parents=True)
+    whole = len(sequence.frames) == length
+    keep = np.ones(len(truth.frame), bool) if whole else np.isin(truth.frame, sequence.frames)
+    text = truth_path.read_text(encoding="utf-8-sig")
+    if not keep.all() or "," not in text:
+        lines = text.split("\n")
+        text = "\n".join(",".join(lines[line - 1].replace(",", " ").split()) for line in truth.line[keep])
+    target.write_text(text, encoding="utf-8")
+    keep = np.ones(len(rows.frame), bool) if whole else np.isin(rows.frame, sequence.frames)
+    boxes = zip(rows.frame[keep].tolist(), rows.track_id[keep].tolist(), rows.xywh[keep].tolist())
+    confidences = rows.confidence[keep].tolist()
+    target = folder / "trackers" / "tracker" / "data" / f"{name}.txt"
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.write_text(
+        "".join(f"{f},{i},{x},{y},{w},{h},{c},-1,-1,-1\n" for (f, i, (x, y, w, h)), c in zip(boxes, confidences))
+    )
+
+
+def _run_trackeval(folder: Path, lengths: dict[str, int], benchmark: str) -> dict[str, Any]:
+    """Returns TrackEval's raw metrics, sequence -> metric -> field, with its own printing silenced."""
+    import trackeval
+
+    silent = {"PRINT_RESULTS": False, "PRINT_CONFIG": False, "TIME_PROGRESS": False, "OUTPUT_SUMMARY": False}
+    settings = {**silent, "OUTPUT_DETAILED": False, "PLOT_CURVES": False, "LOG_ON_ERROR": None, "USE_PARALLEL": False}
+    layout = {
+        "GT_FOLDER": str(folder / "gt"),
+        "TRACKERS_FOLDER": str(folder / "trackers"),
+        "TRACKERS_TO_EVAL": ["tracker"],
+        "BENCHMARK": benchmark,
+        "SEQ_INFO": lengths,
+        "SKIP_SPLIT_FOL": True,
+        "PRINT_CONFIG": False,
+    }
+    with contextlib.redirect_stdout(io.StringIO()):
+        dataset = trackeval.datasets.MotChallenge2DBox(layout)
+        metrics = [
+            trackeval.metrics.HOTA(),
+            trackeval.metrics.CLEAR({"PRINT_CONFIG": False}),
+            trackeval.metrics.Identity({"PRINT_CONFIG": False}),
+        ]
+        output, _ = trackeval.Evaluator(settings).evaluate([dataset], metrics)
+    per_sequence = output["MotChallenge2DBox"]["tracker"]
+    return {name: value["pedestrian"] for name, value in per_sequence.items()}
+
+
+def _flatten(raw: Mapping[str, Mapping[str, Any]]) -> dict[str, float]:
+    """Returns one number a metric; HOTA's are means over its 19 localisation thresholds, as everyone reports them."""
+    fields = {key: value for metric in ("HOTA", "CLEAR", "Identity") for key, value in raw[metric].items()}
+    scores: dict[str, float] = {key: float(np.mean(fields[key])) for key in RATIOS}
+    scores.update({key: int(fields[key]) for key in COUNTS})
+    return scores
+
+
+def format_row(scores: Mapping[str, float], columns: tuple[str, ...] = TABLE) -> list[str]:
+    """Returns the scores as text, ratios in percent with two digits."""
+    return [f"{100 * scores[key]:.2f}" if key in RATIOS else f"{scores[key]:.0f}" for key in columns]
+
+
+def print_scores(
+    evaluation: Mapping[str, Any], title: str, extra: Mapping[str, Mapping[str, str]] | None = None
+) -> None:
+    """Prints a table: one row a sequence, then COMBINED, then the notes.
+
+    Args:
+        evaluation: What `evaluate_mot` returned.
+        title: Stands above the table.
+        extra: Column to (row name to text), put behind the scores.
+    """
+    from rich.console import Console
+    from rich.table import Table
+
+    extra = extra or {}
+    table = Table(title=title)
+    for column in ("sequence", "frames", *TABLE, *extra):
+        table.add_column(column, justify="left" if column == "sequence" else "right", no_wrap=True)
+    rows = {**evaluation["sequences"], "COMBINED": evaluation["COMBINED"]}
+    for name, scores in rows.items():
+        frames = evaluation["frames"].get(name, sum(evaluation["frames"].values()))
+        more = [column.get(name, "") for column in extra.values()]
+        table.add_row(name, str(frames), *format_row(scores), *more, style="bold" if name == "COMBINED" else None)
+    console = Console(width=None if sys.stdout.isatty() else 160)
+    console.print(table)
+    for note in evaluation["notes"]:
+        console.print(f"note: {note}", highlight=False)
+
+
+@dataclass(frozen=True)
+class EvaluationConfig:
+    """Scores MOT results with TrackEval and prints the table.
+
+    Attributes:
+        gt: Folder of sequence folders with gt/gt.txt and seqinfo.ini.
+        results: Folder with one <sequence>.txt a sequence.
+        sequence_map: Pairs of result name and ground-truth name, where they cannot be guessed.
+    """
+
+    gt: Path
+    results: Path
+    sequence_map: dict[str, str] | None = None
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Runs the command line; returns the exit status."""
+    import tyro
+
+    config = tyro.cli(EvaluationConfig, args=arguments)
+    try:
+        print_scores(evaluate_mot(config.gt, config.results, config.sequence_map), str(config.results))
+    except ValueError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
