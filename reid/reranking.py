@@ -1,0 +1,253 @@
+"""k-reciprocal re-ranking (Zhong et al., CVPR 2017, arXiv 1701.08398), exact, sparse, straight from features.
+
+The published code holds several dense N x N matrices, N = queries + gallery. Here only the neighbour lists, the sparse
+weights V (some 30 to 150 values a row) and the result (num_query, num_gallery) exist at any time.
+"""
+
+from typing import Any
+
+import numpy as np
+from numba import njit
+from numpy.typing import ArrayLike, NDArray
+from scipy.sparse import csr_matrix
+
+from reid.distances import map_row_blocks
+from reid.neighbours import Neighbours, nearest_neighbours, squared_distance
+
+_BLOCK_ROWS = 256
+
+
+def k_reciprocal_rerank(
+    query: ArrayLike,
+    gallery: ArrayLike,
+    k1: int = 20,
+    k2: int = 6,
+    lambda_value: float = 0.3,
+    threads: int | None = None,
+) -> NDArray[np.float32]:
+    """Returns (1 - lambda) * Jaccard distance + lambda * original distance of each query to each gallery item.
+
+    The original distance is squared Euclidean, each row divided by its maximum over queries and gallery alike. Features
+    are taken as they come: normalise them first where that is wanted. The result is transductive: the other queries
+    take part in it. Memory: features once more, the result, and the sparse weights; time: mostly the matrix product.
+
+    As in the authors' code, neighbourhoods hold the item itself and k more, the expansion takes half of k1 rounded to
+    the even side (NumPy's rounding), and k1 or k2 beyond the number of items mean all of them. Where that code is
+    undefined, here equal distances rank by index (queries before gallery), squared distances below float32's rounding
+    noise (1e-6 of the two squared norms) count as zero, and items that all coincide have original distance 0.
+
+    Args:
+        query: (num_query, D), finite, turned into float32.
+        gallery: (num_gallery, D), likewise.
+        k1: Size of the reciprocal neighbourhoods, 1 or more.
+        k2: Neighbours whose weights are averaged (local query expansion), the item itself included; 1 means none.
+        lambda_value: Weight of the original distance, 0..1.
+        threads: At most so many beside those of the BLAS library; None means one a core. It changes no result.
+
+    Returns:
+        float32 (num_query, num_gallery), in 0..1.
+
+    Raises:
+        ValueError: When shapes do not fit, a side is empty, a value is not finite, or an option is out of its range.
+    """
+    _check_options(k1, k2, lambda_value)
+    features, num_query = _stack(query, gallery)
+    neighbours = nearest_neighbours(features, max(k1 + 1, k2), num_query, threads)
+    weights = k_reciprocal_weights(features, neighbours, k1, k2, threads)
+    # Gallery items by the neighbour they share: a query meets only those that share one with it.
+    columns = weights[num_query:].tocsc()
+    result = neighbours.cross
+
+    def mix(start: int, stop: int) -> None:
+        inverted = (columns.indptr, columns.indices, columns.data)
+        rows = (weights.indptr[start : stop + 1], weights.indices, weights.data)
+        _mix_rows(*rows, *inverted, neighbours.row_max[start:stop], np.float32(lambda_value), result[start:stop])
+
+    map_row_blocks(mix, num_query, _BLOCK_ROWS, threads)
+    return result
+
+
+def k_reciprocal_weights(
+    features: NDArray[np.float32], neighbours: Neighbours, k1: int = 20, k2: int = 6, threads: int | None = None
+) -> csr_matrix:
+    """Returns V: how strongly each item belongs to the expanded k-reciprocal neighbourhood of each item.
+
+    Args:
+        features: float32 (N, D), those that the neighbours were found with.
+        neighbours: With at least max(k1 + 1, k2) columns, or N.
+        k1: See `k_reciprocal_rerank`.
+        k2: See `k_reciprocal_rerank`.
+        threads: See `k_reciprocal_rerank`.
+
+    Returns:
+        float32 (N, N) in CSR form, column indices unsorted; rows sum to 1, or are empty where an item has so many
+        duplicates that it is no neighbour of its own.
+    """
+    num = len(features)
+    norms = np.einsum("nd,nd->n", features, features)
+    sizes = (min(k1 + 1, num), min(round(k1 / 2) + 1, num))  # both round and NumPy round half to even
+
+    def encode(start: int, stop: int) -> tuple[NDArray[Any], ...]:
+        lists = (neighbours.indices, neighbours.distances, neighbours.row_max)
+        return _encode_rows(features, norms, *lists, *sizes, start, stop)
+
+    weights = _join(map_row_blocks(encode, num, _BLOCK_ROWS, threads), num)
+    if k2 == 1:
+        return weights
+
+    def average(start: int, stop: int) -> tuple[NDArray[Any], ...]:
+        rows = (weights.indptr, weights.indices, weights.data)
+        return _average_rows(*rows, neighbours.indices[start:stop, :k2], num)
+
+    return _join(map_row_blocks(average, num, _BLOCK_ROWS, threads), num)
+
+
+def _check_options(k1: int, k2: int, lambda_value: float) -> None:
+    for name, value in (("k1", k1), ("k2", k2)):
+        if value < 1:
+            raise ValueError(f"{name}: got {value}, allowed: 1 or more")
+    if not 0 <= lambda_value <= 1:
+        raise ValueError(f"lambda_value: got {lambda_value}, allowed: 0..1")
+
+
+def _stack(query: ArrayLike, gallery: ArrayLike) -> tuple[NDArray[np.float32], int]:
+    first, second = np.asarray(query), np.asarray(gallery)
+    if first.ndim != 2 or second.ndim != 2 or first.shape[1] != second.shape[1]:
+        raise ValueError(f"query, gallery: got shapes {first.shape} and {second.shape}, allowed: (Q, D) and (G, D)")
+    if 0 in (len(first), len(second)):
+        raise ValueError(f"query, gallery: got {len(first)} and {len(second)} items, allowed: 1 or more of each")
+    features = np.empty((len(first) + len(second), first.shape[1]), np.float32)
+    features[: len(first)], features[len(first) :] = first, second
+    for name, rows in (("query", features[: len(first)]), ("gallery", features[len(first) :])):
+        if not np.isfinite(rows).all():
+            raise ValueError(f"{name}: got NaN or infinity, allowed: finite numbers")
+    return features, len(first)
+
+
+def _join(blocks: list[tuple[NDArray[Any], ...]], num: int) -> csr_matrix:
+    """Puts blocks of (row lengths, column indices, values) together."""
+    lengths, indices, values = (np.concatenate(parts) for parts in zip(*blocks, strict=True))
+    indptr = np.zeros(num + 1, np.int64)
+    np.cumsum(lengths, out=indptr[1:])
+    return csr_matrix((values, indices, indptr), shape=(num, num), copy=False)
+
+
+@njit(cache=True, nogil=True)
+def _encode_rows(features, norms, indices, distances, row_max, full, half, start, stop):  # type: ignore[no-untyped-def]
+    """Returns the weights of items start..stop - 1 over their expanded reciprocal sets."""
+    num = len(features)
+    # A candidate's half set brings in less than a third of itself that is new.
+    widest = min(num, full * (1 + half // 3))
+    lengths = np.zeros(stop - start, np.int64)
+    columns = np.empty((stop - start) * widest, np.int32)
+    values = np.empty((stop - start) * widest, np.float32)
+    mark = np.full(num, -1, np.int64)  # 2 i: in the reciprocal set of i; 2 i + 1: joined by expansion
+    part = np.empty(half, np.int32)
+    end = 0
+    for i in range(start, stop):
+        begin = end
+        scale = np.float32(1) / row_max[i] if row_max[i] > 0 else np.float32(0)
+        for p in range(full):
+            j = indices[i, p]
+            if _is_among(i, indices[j], full):
+                mark[j] = 2 * i
+                columns[end] = j
+                values[end] = np.exp(-distances[i, p] * scale)
+                end += 1
+        for e in range(begin, end):  # range takes its bound before the set grows
+            size, common = _reciprocal_set(columns[e], indices, half, mark, 2 * i, part)
+            if 3 * common > 2 * size:
+                for j in part[:size]:
+                    if mark[j] < 2 * i:
+                        mark[j] = 2 * i + 1
+                        distance = squared_distance(_dot(features[i], features[j]), norms[i], norms[j])
+                        columns[end] = j
+                        values[end] = np.exp(-distance * scale)
+                        end += 1
+        total = np.float32(0)
+        for e in range(begin, end):
+            total += values[e]
+        for e in range(begin, end):
+            values[e] /= total
+        lengths[i - start] = end - begin
+    return lengths, columns[:end].copy(), values[:end].copy()
+
+
+@njit(cache=True, nogil=True)
+def _reciprocal_set(item, indices, half, mark, marked, part):  # type: ignore[no-untyped-def]
+    """Fills part with the item's reciprocal set; returns its size and how many of it carry the mark."""
+    size = 0
+    common = 0
+    for p in range(half):
+        j = indices[item, p]
+        if _is_among(item, indices[j], half):
+            part[size] = j
+            size += 1
+            common += mark[j] == marked
+    return size, common
+
+
+@njit(cache=True, nogil=True)
+def _is_among(item, neighbours, count):  # type: ignore[no-untyped-def]
+    for p in range(count):
+        if neighbours[p] == item:
+            return True
+    return False
+
+
+@njit(cache=True, nogil=True, fastmath={"reassoc", "contract"})
+def _dot(x, y):  # type: ignore[no-untyped-def]
+    """Sums in the order that the vector unit likes, the same for every call on a machine."""
+    total = np.float32(0)
+    for d in range(len(x)):
+        total += x[d] * y[d]
+    return total
+
+
+@njit(cache=True, nogil=True)
+def _average_rows(indptr, indices, values, neighbours, num):  # type: ignore[no-untyped-def]
+    """Returns, for each row of neighbours, the mean of the weights of those items."""
+    rows, width = neighbours.shape
+    bound = 0
+    for i in range(rows):
+        for r in neighbours[i]:
+            bound += indptr[r + 1] - indptr[r]
+    lengths = np.zeros(rows, np.int64)
+    columns = np.empty(bound, np.int32)
+    means = np.empty(bound, np.float32)
+    sums = np.empty(num, np.float32)
+    mark = np.full(num, -1, np.int64)
+    end = 0
+    for i in range(rows):
+        begin = end
+        for r in neighbours[i]:
+            for e in range(indptr[r], indptr[r + 1]):
+                column = indices[e]
+                if mark[column] != i:
+                    mark[column] = i
+                    sums[column] = 0
+                    columns[end] = column
+                    end += 1
+                sums[column] += values[e]
+        for e in range(begin, end):
+            means[e] = sums[columns[e]] / np.float32(width)
+        lengths[i] = end - begin
+    return lengths, columns[:end].copy(), means[:end].copy()
+
+
+@njit(cache=True, nogil=True)
+def _mix_rows(indptr, indices, values, heads, items, weights, row_max, lambda_value, result):  # type: ignore[no-untyped-def]
+    """Turns squared distances in result, one row a query, into the final distances."""
+    one, two = np.float32(1), np.float32(2)
+    shared = np.empty(result.shape[1], np.float32)  # sum over common neighbours of the smaller weight
+    for q in range(len(result)):
+        shared[:] = 0
+        for e in range(indptr[q], indptr[q + 1]):
+            column, value = indices[e], values[e]
+            for f in range(heads[column], heads[column + 1]):
+                shared[items[f]] += min(value, weights[f])
+        scale = lambda_value / row_max[q] if row_max[q] > 0 else np.float32(0)
+        row = result[q]
+        for j in range(len(row)):
+            jaccard = one - shared[j] / (two - shared[j])
+            row[j] = (one - lambda_value) * jaccard + scale * row[j]
