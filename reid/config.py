@@ -1,0 +1,76 @@
+"""From a frozen dataclass to a command line, with defaults from YAML."""
+
+import dataclasses
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import tyro
+import yaml
+
+Config = TypeVar("Config")
+
+
+def parse_config(config_class: type[Config], arguments: Sequence[str] | None = None) -> Config:
+    """Reads a configuration from the command line.
+
+    `--config FILE.yaml` may stand anywhere and gives defaults; what the command line says itself wins. Unknown options
+    end the program with the known ones, like every error of the command line.
+
+    Args:
+        config_class: A frozen dataclass; its docstring and field docstrings are the help.
+        arguments: The command line without the program; None takes the program's own.
+
+    Raises:
+        ValueError: When the YAML file is unreadable, holds unknown keys, or values of a wrong type.
+    """
+    left = list(sys.argv[1:] if arguments is None else arguments)
+    path: Path | None = None
+    for position, argument in enumerate(left):
+        if argument == "--config" and position + 1 < len(left):
+            path = Path(left[position + 1])
+            del left[position : position + 2]
+            break
+        if argument.startswith("--config="):
+            path = Path(argument.split("=", 1)[1])
+            del left[position]
+            break
+    # YAML values go through the same parser as the command line, ahead of it, so that the latter wins.
+    from_file = [] if path is None else _arguments(path, config_class)
+    return tyro.cli(config_class, args=[*from_file, *left])
+
+
+def _arguments(path: Path, config_class: type[Any]) -> list[str]:
+    """Turns a YAML mapping into command-line arguments."""
+    if not path.is_file():
+        raise ValueError(f"--config: got {path}, which is no file")
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    except yaml.YAMLError as error:
+        raise ValueError(f"{path}: not valid YAML: {error}") from error
+    if not isinstance(values, dict):
+        raise ValueError(f"{path}: got {type(values).__name__}, allowed: a mapping of option to value")
+    known = [field.name for field in dataclasses.fields(config_class)]
+    unknown = sorted(str(key) for key in values if str(key).replace("-", "_") not in known)
+    if unknown:
+        raise ValueError(f"{path}: unknown option {', '.join(unknown)}; allowed: {', '.join(known)}")
+    arguments: list[str] = []
+    for key, value in values.items():
+        name = str(key).replace("_", "-")
+        if isinstance(value, bool):
+            arguments.append(f"--{name}" if value else f"--no-{name}")
+        elif isinstance(value, list):
+            arguments += [f"--{name}", *map(str, value)]
+        else:
+            arguments += [f"--{name}", str(value)]
+    return arguments
+
+
+def run_entry_point(main: Callable[[Config], None], config_class: type[Config]) -> None:
+    """Parses the command line and runs `main`; errors of the user end with one line and exit code 2."""
+    try:
+        main(parse_config(config_class))
+    except (ValueError, OSError, FloatingPointError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)

@@ -1,0 +1,90 @@
+"""Reading images, and the preprocessing that training, inference and export share."""
+
+import dataclasses
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+
+@dataclasses.dataclass(frozen=True)
+class Preprocessing:
+    """How an RGB crop becomes a network's input: a plain resize, then (x / 255 - mean) / std a channel.
+
+    Attributes:
+        height: Rows of the input, in pixels.
+        width: Columns of the input, in pixels.
+        mean: Mean a channel of RGB in 0..1.
+        std: Standard deviation a channel of RGB in 0..1.
+
+    Raises:
+        ValueError: When the size is below 16 pixels or the statistics are not three numbers, std positive.
+    """
+
+    height: int = 256
+    width: int = 128
+    mean: tuple[float, float, float] = IMAGENET_MEAN
+    std: tuple[float, float, float] = IMAGENET_STD
+
+    def __post_init__(self) -> None:
+        if self.height < 16 or self.width < 16:
+            raise ValueError(f"input size: got {self.height} x {self.width}, allowed: at least 16 x 16")
+        if len(self.mean) != 3 or len(self.std) != 3 or min(self.std) <= 0:
+            raise ValueError(f"mean, std: got {self.mean}, {self.std}, allowed: three numbers each, std above 0")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns the fields as JSON knows them."""
+        return dataclasses.asdict(self) | {"mean": list(self.mean), "std": list(self.std)}
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> "Preprocessing":
+        """Builds from what `to_dict` returned."""
+        return cls(int(values["height"]), int(values["width"]), tuple(values["mean"]), tuple(values["std"]))
+
+    def resize(self, image: np.ndarray) -> np.ndarray:
+        """Resizes uint8 RGB (H, W, 3) to (height, width, 3), bilinear and without keeping the aspect ratio."""
+        if image.shape[:2] == (self.height, self.width):
+            return image
+        return cv2.resize(image, (self.width, self.height), interpolation=cv2.INTER_LINEAR)
+
+    def batch(self, images: Sequence[np.ndarray]) -> np.ndarray:
+        """Resizes uint8 RGB images of any size to one uint8 array (N, 3, height, width).
+
+        Raises:
+            ValueError: When an image is empty or is not uint8 (H, W, 3); the message says which.
+        """
+        result = np.empty((len(images), 3, self.height, self.width), np.uint8)
+        for index, image in enumerate(images):
+            if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or image.size == 0:
+                raise ValueError(
+                    f"image {index}: got {image.dtype} {image.shape}, allowed: uint8 (H, W, 3) with H and W above 0"
+                )
+            result[index] = self.resize(image).transpose(2, 0, 1)
+        return result
+
+    def normalise(self, batch: np.ndarray) -> np.ndarray:
+        """Normalises uint8 (N, 3, H, W) to float32 of the same shape."""
+        # One multiplication and one addition a value, with the division by 255 folded in.
+        scale = (1.0 / (255.0 * np.asarray(self.std))).astype(np.float32).reshape(1, 3, 1, 1)
+        shift = (-np.asarray(self.mean) / np.asarray(self.std)).astype(np.float32).reshape(1, 3, 1, 1)
+        return batch * scale + shift
+
+
+def load_image(path: str | os.PathLike[str]) -> np.ndarray:
+    """Reads an image file as uint8 RGB (H, W, 3).
+
+    Raises:
+        FileNotFoundError: When there is no such file.
+        ValueError: When the file is no readable image; the message names it.
+    """
+    data = np.frombuffer(Path(path).read_bytes(), np.uint8)
+    image = cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size else None
+    if image is None:
+        raise ValueError(f"{path}: not a readable image ({data.size} bytes); restore it or remove it from the folder")
+    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)

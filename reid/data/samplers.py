@@ -1,0 +1,73 @@
+"""Batches of P identities with K images each."""
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+
+class PKBatchSampler:
+    """Yields batches of `num_pids` identities x `num_instances` images (Hermans et al., arXiv 1703.07737).
+
+    Each epoch deals the shuffled images of an identity out in groups of K; an identity whose last group is short
+    repeats some of its images. Batches take groups of distinct identities, those with most groups left first, so that
+    nearly every image is seen once an epoch. The order depends on the seed and the epoch alone.
+
+    Args:
+        labels: The identity of each image.
+        num_pids: P, identities a batch.
+        num_instances: K, images an identity in a batch.
+        seed: Seed of the order.
+
+    Raises:
+        ValueError: When P or K is below 1 or there are fewer than P identities.
+    """
+
+    drop_last = True  # accelerate asks for it when it shards the batches over processes
+
+    def __init__(self, labels: Sequence[int], num_pids: int, num_instances: int, seed: int) -> None:
+        self.indices_by_label = [np.flatnonzero(np.asarray(labels) == label) for label in np.unique(labels)]
+        if num_pids < 1 or num_instances < 1:
+            raise ValueError(f"num_pids, num_instances: got {num_pids}, {num_instances}, allowed: 1 or more")
+        if len(self.indices_by_label) < num_pids:
+            raise ValueError(
+                f"num_pids: got {num_pids}, allowed: at most the {len(self.indices_by_label)} identities of the "
+                "training split; lower the batch size or raise the images an identity"
+            )
+        self.num_pids = num_pids
+        self.num_instances = num_instances
+        self.batch_size = num_pids * num_instances
+        self.seed = seed
+        self.epoch = 0
+        self._groups = np.array([-(-len(indices) // num_instances) for indices in self.indices_by_label])
+        self._length = sum(1 for _ in self._choose(np.random.default_rng(0)))
+
+    def set_epoch(self, epoch: int) -> None:
+        """Chooses the order of the next iteration."""
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        # The number of batches follows from the group counts and is the same every epoch.
+        return self._length
+
+    def _choose(self, random: np.random.Generator) -> Iterator[np.ndarray]:
+        """Yields the P identities of each batch."""
+        left = self._groups.copy()
+        while np.count_nonzero(left) >= self.num_pids:
+            chosen = np.lexsort((random.random(len(left)), -left))[: self.num_pids]
+            left[chosen] -= 1
+            yield chosen
+
+    def __iter__(self) -> Iterator[list[int]]:
+        random = np.random.default_rng([self.seed, self.epoch])
+        decks = [self._deal(indices, random) for indices in self.indices_by_label]
+        batches = list(self._choose(random))
+        # The greedy choice puts identities with many images first; the order of the batches shall not tell.
+        for position in random.permutation(len(batches)):
+            yield [int(index) for label in batches[position] for index in decks[label].pop()]
+
+    def _deal(self, indices: np.ndarray, random: np.random.Generator) -> list[np.ndarray]:
+        shuffled = random.permutation(indices)
+        missing = -len(shuffled) % self.num_instances
+        if missing:
+            shuffled = np.concatenate([shuffled, random.choice(indices, missing, replace=missing > len(indices))])
+        return list(shuffled.reshape(-1, self.num_instances))

@@ -1,0 +1,109 @@
+"""Augmentation of whole batches on the device, driven by one generator."""
+
+import dataclasses
+import math
+
+import torch
+import torch.nn.functional as F
+
+from reid.data.images import Preprocessing
+
+
+@dataclasses.dataclass(frozen=True)
+class Augmentation:
+    """Which augmentations act, and how strongly; 0 turns one off.
+
+    Attributes:
+        flip: Probability of a horizontal flip.
+        pad_crop: Padding in pixels before a random crop of the original size.
+        jitter: Largest relative change of brightness, contrast and saturation.
+        erasing: Probability of random erasing (arXiv 1708.04896), area 0.02..0.4, aspect 0.3..3.3.
+    """
+
+    flip: float = 0.5
+    pad_crop: int = 10
+    jitter: float = 0.0
+    erasing: float = 0.5
+
+    def __post_init__(self) -> None:
+        for name in ("flip", "erasing"):
+            if not 0.0 <= getattr(self, name) <= 1.0:
+                raise ValueError(f"{name}: got {getattr(self, name)}, allowed: a probability in 0..1")
+        if not 0.0 <= self.jitter < 1.0:
+            raise ValueError(f"jitter: got {self.jitter}, allowed: 0 <= jitter < 1")
+        if self.pad_crop < 0:
+            raise ValueError(f"pad_crop: got {self.pad_crop}, allowed: 0 or more pixels")
+
+
+class TrainTransform:
+    """Turns uint8 batches into augmented, normalised float32 batches on their own device.
+
+    All random numbers are drawn on the CPU from one generator, so that a batch is augmented alike on every device.
+
+    Args:
+        preprocessing: Mean and standard deviation; the batch must have its height and width already.
+        augmentation: What acts.
+        generator: A CPU generator.
+    """
+
+    def __init__(self, preprocessing: Preprocessing, augmentation: Augmentation, generator: torch.Generator) -> None:
+        self.augmentation = augmentation
+        self.generator = generator
+        self.mean = torch.tensor(preprocessing.mean).view(1, 3, 1, 1)
+        self.std = torch.tensor(preprocessing.std).view(1, 3, 1, 1)
+
+    def __call__(self, images: torch.Tensor) -> torch.Tensor:
+        """Maps uint8 (B, 3, H, W) to float32 (B, 3, H, W)."""
+        device = images.device
+        x = images.float().div_(255.0)
+        if self.augmentation.flip > 0:
+            x = self._flip(x)
+        if self.augmentation.pad_crop > 0:
+            x = self._pad_crop(x)
+        if self.augmentation.jitter > 0:
+            x = self._jitter(x)
+        x = (x - self.mean.to(device)) / self.std.to(device)
+        if self.augmentation.erasing > 0:
+            x = self._erase(x)
+        return x
+
+    def _uniform(self, *shape: int, low: float = 0.0, high: float = 1.0) -> torch.Tensor:
+        return torch.rand(shape, generator=self.generator) * (high - low) + low
+
+    def _flip(self, x: torch.Tensor) -> torch.Tensor:
+        flipped = (self._uniform(len(x)) < self.augmentation.flip).to(x.device)
+        return torch.where(flipped.view(-1, 1, 1, 1), x.flip(3), x)
+
+    def _pad_crop(self, x: torch.Tensor) -> torch.Tensor:
+        count, _, height, width = x.shape
+        pad = self.augmentation.pad_crop
+        offsets = torch.randint(0, 2 * pad + 1, (2, count), generator=self.generator).to(x.device)
+        rows = offsets[0][:, None] + torch.arange(height, device=x.device)  # (B, H)
+        columns = offsets[1][:, None] + torch.arange(width, device=x.device)  # (B, W)
+        items = torch.arange(count, device=x.device)[:, None, None]
+        padded = F.pad(x, (pad, pad, pad, pad)).permute(0, 2, 3, 1)
+        return padded[items, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)
+
+    def _jitter(self, x: torch.Tensor) -> torch.Tensor:
+        strength = self.augmentation.jitter
+        factors = self._uniform(3, len(x), 1, 1, 1, low=1.0 - strength, high=1.0 + strength).to(x.device)
+        x = x * factors[0]
+        x = torch.lerp(x.mean(dim=(1, 2, 3), keepdim=True), x, factors[1])
+        luma = (x * torch.tensor([0.299, 0.587, 0.114], device=x.device).view(1, 3, 1, 1)).sum(dim=1, keepdim=True)
+        return torch.lerp(luma, x, factors[2]).clamp(0.0, 1.0)
+
+    def _erase(self, x: torch.Tensor) -> torch.Tensor:
+        count, _, height, width = x.shape
+        acts = self._uniform(count) < self.augmentation.erasing
+        area = self._uniform(count, low=0.02, high=0.4) * height * width
+        aspect = self._uniform(count, low=math.log(0.3), high=math.log(3.3)).exp()
+        # The paper draws again until the rectangle fits; here it is clipped, which needs no loop.
+        tall = (area * aspect).sqrt().round().clamp(max=height)
+        wide = (area / aspect).sqrt().round().clamp(max=width)
+        top = (self._uniform(count) * (height - tall + 1)).floor()
+        left = (self._uniform(count) * (width - wide + 1)).floor()
+        rows, columns = torch.arange(height), torch.arange(width)
+        inside_rows = (rows >= top[:, None]) & (rows < (top + tall)[:, None])  # (B, H)
+        inside_columns = (columns >= left[:, None]) & (columns < (left + wide)[:, None])  # (B, W)
+        mask = acts[:, None, None] & inside_rows[:, :, None] & inside_columns[:, None, :]
+        return x.masked_fill(mask[:, None].to(x.device), 0.0)  # 0 is the mean colour after normalisation

@@ -1,0 +1,112 @@
+"""Crops in, L2-normalised embeddings out, whatever the format of the network."""
+
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from reid.data.images import Preprocessing
+
+# Maps uint8 (N, 3, H, W) to float (N, D).
+Backend = Callable[[np.ndarray], np.ndarray]
+PRECISIONS = ("fp32", "bf16", "fp16")
+
+
+class Embedder:
+    """Turns RGB crops of any size into embeddings of norm 1.
+
+    Args:
+        source: A .safetensors checkpoint of this project or an .onnx file. An .onnx file without a card must take
+            (N, 3, H, W) with fixed H and W; ImageNet's mean and standard deviation are assumed then, or those given.
+        device: "auto" (CUDA when there is one), "cpu", "cuda" or "cuda:N".
+        precision: "fp32", "bf16" or "fp16" (autocast) for checkpoints; an .onnx file has its own.
+        batch_size: Crops a forward pass.
+        preprocessing: Overrides what the file says of itself.
+        threads: CPU threads of an .onnx file; None takes one a core.
+
+    Attributes:
+        preprocessing: What is applied to each crop.
+        name: The file name, or "model".
+
+    Raises:
+        FileNotFoundError: When the file is missing.
+        ValueError: When the file cannot be used; the message says why and what to do.
+    """
+
+    def __init__(
+        self,
+        source: str | os.PathLike[str],
+        *,
+        device: str = "auto",
+        precision: str = "fp32",
+        batch_size: int = 32,
+        preprocessing: Preprocessing | None = None,
+        threads: int | None = None,
+    ) -> None:
+        path = Path(source)
+        if precision not in PRECISIONS:
+            raise ValueError(f"precision: got {precision!r}, allowed: {', '.join(PRECISIONS)}")
+        backend: Backend
+        if path.suffix not in (".safetensors", ".onnx"):
+            raise ValueError(f"{path}: got a {path.suffix or 'suffixless'} file, allowed: .safetensors, .onnx")
+        if not path.is_file():
+            raise FileNotFoundError(f"{path}: no such model file; give the path of a .safetensors or .onnx file")
+        if path.suffix == ".onnx":
+            if precision != "fp32":
+                raise ValueError(f"precision: got {precision!r} for {path}; the precision of an .onnx file is its own")
+            from reid.onnx_backend import open_onnx
+
+            backend, found, fixed_batch = open_onnx(path, device, preprocessing, threads)
+            batch_size = fixed_batch or batch_size
+        else:
+            from reid.torch_backend import open_checkpoint
+
+            backend, found = open_checkpoint(path, device, precision)
+        self._set(backend, preprocessing or found, batch_size, path.name)
+
+    @classmethod
+    def from_model(
+        cls, model: Any, preprocessing: Preprocessing, *, device: str = "cpu", batch_size: int = 32
+    ) -> "Embedder":
+        """Wraps a `torch.nn.Module` that returns a `ReIDOutput`; the module is used as it is, not copied."""
+        from reid.torch_backend import TorchBackend
+
+        embedder = cls.__new__(cls)
+        embedder._set(TorchBackend(model, preprocessing, device, "fp32"), preprocessing, batch_size, "model")
+        return embedder
+
+    def _set(self, backend: Backend, preprocessing: Preprocessing, batch_size: int, name: str) -> None:
+        if batch_size < 1:
+            raise ValueError(f"batch_size: got {batch_size}, allowed: 1 or more")
+        self._backend = backend
+        self.preprocessing = preprocessing
+        self.batch_size = batch_size
+        self.name = name
+
+    def __call__(self, images: Sequence[np.ndarray]) -> np.ndarray:
+        """Embeds crops.
+
+        Args:
+            images: uint8 RGB arrays (H, W, 3) of any size.
+
+        Returns:
+            float32 (N, D) with rows of norm 1; (0, 0) for no images.
+
+        Raises:
+            ValueError: When an image is empty or of another type, or when the network returns NaN or infinity.
+        """
+        if not len(images):
+            return np.zeros((0, 0), np.float32)
+        starts = range(0, len(images), self.batch_size)
+        chunks = (self.preprocessing.batch(images[start : start + self.batch_size]) for start in starts)
+        embeddings = np.concatenate([np.asarray(self._backend(chunk), np.float32) for chunk in chunks])
+        broken = ~np.isfinite(embeddings).all(axis=1)
+        if broken.any():
+            raise ValueError(
+                f"{self.name}: returned NaN or infinity for image {int(broken.argmax())} of {len(images)}; "
+                "the weights are damaged or the precision is too low"
+            )
+        norms = np.linalg.norm(embeddings, axis=1, keepdims=True)
+        return embeddings / np.maximum(norms, 1e-12)

@@ -1,0 +1,107 @@
+"""Embedding a test split and scoring it."""
+
+import dataclasses
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from rich.progress import track
+
+from reid.data.base import Sample
+from reid.data.images import load_image
+from reid.distances import euclidean_distances
+from reid.metrics import RankResult, evaluate_rank
+from reid.reranking import k_reciprocal_rerank
+
+# Maps uint8 RGB images to float32 (N, D).
+EmbedFunction = Callable[[Sequence[np.ndarray]], np.ndarray]
+# Decoded images that wait in memory at a time.
+_CHUNK = 256
+
+
+@dataclasses.dataclass(frozen=True)
+class Ranking:
+    """A distance matrix and its scores.
+
+    Attributes:
+        protocol: "inductive" when a distance depends on its two images alone, "transductive" when other test images
+            take part, as they do in re-ranking.
+        distmat: float32 (num_query, num_gallery).
+        result: CMC, mAP and mINP.
+    """
+
+    protocol: str
+    distmat: np.ndarray
+    result: RankResult
+
+
+def embed_samples(embed: EmbedFunction, samples: Sequence[Sample], label: str, quiet: bool = False) -> np.ndarray:
+    """Embeds the images of samples, with a progress bar.
+
+    Args:
+        embed: Maps uint8 RGB images to float32 (N, D).
+        samples: Their files are read in order.
+        label: What the progress bar says.
+        quiet: Shows no bar.
+
+    Returns:
+        float32 (len(samples), D).
+
+    Raises:
+        ValueError: When an image cannot be read; the message names the file.
+    """
+    starts = range(0, len(samples), _CHUNK)
+    rows = []
+    for start in track(starts, description=label, disable=quiet):
+        rows.append(embed([load_image(sample.path) for sample in samples[start : start + _CHUNK]]))
+    return np.concatenate(rows)
+
+
+def rank(
+    query_features: np.ndarray,
+    gallery_features: np.ndarray,
+    query: Sequence[Sample],
+    gallery: Sequence[Sample],
+    *,
+    rerank: bool = True,
+    k1: int = 20,
+    k2: int = 6,
+    lambda_value: float = 0.3,
+    max_rank: int = 50,
+) -> dict[str, Ranking]:
+    """Scores features by Euclidean distance and, unless told otherwise, by Jaccard re-ranking.
+
+    Args:
+        query_features: float32 (Q, D).
+        gallery_features: float32 (G, D).
+        query: Q samples.
+        gallery: G samples.
+        rerank: Adds "Jaccard".
+        k1: Neighbours of the k-reciprocal sets.
+        k2: Neighbours of the local query expansion.
+        lambda_value: Share of the original distance in the re-ranked one.
+        max_rank: Length of the CMC curve.
+
+    Returns:
+        "Euclidean" and "Jaccard" to their rankings.
+    """
+    q_pids, q_camids = np.array([(s.pid, s.camid) for s in query]).T
+    g_pids, g_camids = np.array([(s.pid, s.camid) for s in gallery]).T
+    distances = {"Euclidean": ("inductive", euclidean_distances(query_features, gallery_features))}
+    if rerank:
+        jaccard = k_reciprocal_rerank(query_features, gallery_features, k1, k2, lambda_value)
+        distances["Jaccard"] = ("transductive", jaccard)
+    return {
+        name: Ranking(protocol, distmat, evaluate_rank(distmat, q_pids, g_pids, q_camids, g_camids, max_rank))
+        for name, (protocol, distmat) in distances.items()
+    }
+
+
+def scores_of(result: RankResult) -> dict[str, float | int]:
+    """Returns the numbers of a record, ratios in 0..1."""
+    cmc = result.cmc
+    return {f"Rank-{k}": float(cmc[k - 1]) for k in (1, 5, 10) if k <= len(cmc)} | {
+        "mAP": float(result.mAP),
+        "mINP": float(result.mINP),
+        "num_valid": int(result.num_valid),
+        "num_skipped": int(result.num_skipped),
+    }

@@ -1,0 +1,70 @@
+"""The ResNet-18 trunk that cares18 and seres18 share."""
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from reid.models.heads import BNNeckHead
+from reid.models.layers import IBN, build_attention
+from reid.models.output import ReIDOutput
+
+
+class AttentionBlock(nn.Module):
+    """A basic residual block (arXiv 1512.03385) with IBN-a and an attention layer after the second convolution."""
+
+    def __init__(self, in_channels: int, channels: int, stride: int, ibn: bool, attention: str) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(in_channels, channels, 3, stride, padding=1, bias=False)
+        self.bn1 = IBN(channels) if ibn else nn.BatchNorm2d(channels)
+        self.conv2 = nn.Conv2d(channels, channels, 3, padding=1, bias=False)
+        self.bn2 = nn.BatchNorm2d(channels)
+        self.attention = build_attention(attention, channels)
+        self.downsample: nn.Module | None = None
+        if stride != 1 or in_channels != channels:
+            self.downsample = nn.Sequential(
+                nn.Conv2d(in_channels, channels, 1, stride, bias=False), nn.BatchNorm2d(channels)
+            )
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Maps (B, in_channels, H, W) to (B, channels, H / stride, W / stride)."""
+        shortcut = x if self.downsample is None else self.downsample(x)
+        x = F.relu(self.bn1(self.conv1(x)))
+        return F.relu(self.attention(self.bn2(self.conv2(x))) + shortcut)
+
+
+class AttentionResNet18(nn.Module):
+    """ResNet-18-IBN-a with attention in each block, last stride 1, a stem without ReLU, GeM and BNNeck.
+
+    Parameter names follow torchvision's ResNet where the layers are the same, so that its weights can be carried over.
+
+    Args:
+        num_classes: Training identities; 0 builds no classifier.
+        attention: A key of `reid.models.layers.ATTENTIONS`.
+    """
+
+    embedding_size = 512
+
+    def __init__(self, num_classes: int, attention: str) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(3, 64, 7, 2, padding=3, bias=False)
+        self.bn1 = nn.BatchNorm2d(64)
+        self.layer1 = self._stage(64, 64, 1, True, attention)
+        self.layer2 = self._stage(64, 128, 2, True, attention)
+        self.layer3 = self._stage(128, 256, 2, True, attention)
+        self.layer4 = self._stage(256, 512, 1, False, attention)
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+        self.head = BNNeckHead(512, num_classes)
+
+    @staticmethod
+    def _stage(in_channels: int, channels: int, stride: int, ibn: bool, attention: str) -> nn.Sequential:
+        return nn.Sequential(
+            AttentionBlock(in_channels, channels, stride, ibn, attention),
+            AttentionBlock(channels, channels, 1, ibn, attention),
+        )
+
+    def forward(self, images: torch.Tensor) -> ReIDOutput:
+        """Maps normalised images (B, 3, H, W) to a `ReIDOutput` with 512 features and embeddings."""
+        x = F.max_pool2d(self.bn1(self.conv1(images)), 3, 2, padding=1)
+        return self.head(self.layer4(self.layer3(self.layer2(self.layer1(x)))))

@@ -1,0 +1,67 @@
+"""Checkpoints run by torch."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+
+from reid.checkpoint import Card, load_checkpoint
+from reid.data.images import Preprocessing
+from reid.models import build_model
+
+_AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+class TorchBackend:
+    """Runs a model on uint8 batches.
+
+    Args:
+        model: Returns a `ReIDOutput`.
+        preprocessing: Normalises the batches.
+        device: "auto", "cpu", "cuda" or "cuda:N".
+        precision: "fp32", or "bf16" and "fp16" by autocast.
+    """
+
+    def __init__(self, model: nn.Module, preprocessing: Preprocessing, device: str, precision: str) -> None:
+        self.device = torch.device(device if device != "auto" else "cuda" if torch.cuda.is_available() else "cpu")
+        if self.device.type == "cuda" and not torch.cuda.is_available():
+            raise ValueError(f"device: got {device!r}, but torch sees no CUDA device here; use cpu or auto")
+        self.model = model.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.preprocessing = preprocessing
+        self.autocast = _AUTOCAST.get(precision)
+
+    @torch.inference_mode()
+    def __call__(self, batch: np.ndarray) -> np.ndarray:
+        """Maps uint8 (N, 3, H, W) to float32 (N, D)."""
+        was_training = self.model.training
+        self.model.eval()
+        images = torch.from_numpy(self.preprocessing.normalise(batch)).to(self.device)
+        with torch.autocast(self.device.type, dtype=self.autocast, enabled=self.autocast is not None):
+            output = self.model(images.contiguous(memory_format=torch.channels_last))
+        self.model.train(was_training)
+        return output.embeddings.float().cpu().numpy()
+
+
+def load_model(path: Path, *, with_classifier: bool = True) -> tuple[nn.Module, Card]:
+    """Builds the model of a checkpoint and loads its weights, on the CPU and in evaluation mode.
+
+    Raises:
+        FileNotFoundError: When the file is missing.
+        ValueError: When the file is damaged or its weights do not fit the backbone that its card names.
+    """
+    state, card = load_checkpoint(path)
+    model = build_model(card.backbone, card.num_classes if with_classifier else 0, **card.options)
+    if not with_classifier:
+        state = {name: tensor for name, tensor in state.items() if "classifier" not in name}
+    try:
+        model.load_state_dict(state)
+    except RuntimeError as error:
+        raise ValueError(f"{path}: the weights do not fit {card.backbone}: {error}") from error
+    return model.eval(), card
+
+
+def open_checkpoint(path: Path, device: str, precision: str) -> tuple[TorchBackend, Preprocessing]:
+    """Opens a checkpoint for embedding, without its classifier."""
+    model, card = load_model(path, with_classifier=False)
+    return TorchBackend(model, card.preprocessing, device, precision), card.preprocessing

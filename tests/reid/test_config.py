@@ -1,0 +1,44 @@
+import dataclasses
+from pathlib import Path
+from typing import Annotated
+
+import pytest
+import tyro
+
+from reid.config import parse_config
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """Options of a test."""
+
+    batch_size: Annotated[int, tyro.conf.arg(aliases=["--bs"])] = 64
+    rate: float = 0.1
+    flag: bool = True
+    folder: Path | None = None
+
+
+def test_command_line_wins_over_file_over_default(tmp_path: Path) -> None:
+    (tmp_path / "o.yaml").write_text("batch_size: 8\nrate: 0.5\nflag: false\nfolder: some/where\n")
+    options = parse_config(Options, ["--bs", "16", "--config", str(tmp_path / "o.yaml")])
+    assert options == Options(batch_size=16, rate=0.5, flag=False, folder=Path("some/where"))
+    assert parse_config(Options, [f"--config={tmp_path / 'o.yaml'}"]).batch_size == 8
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [("bach_size: 8", "unknown option bach_size"), ("- 1", "a mapping"), ("a: [", "not valid YAML")],
+)
+def test_bad_files_are_refused(tmp_path: Path, text: str, message: str) -> None:
+    (tmp_path / "o.yaml").write_text(text)
+    with pytest.raises(ValueError, match=message):
+        parse_config(Options, ["--config", str(tmp_path / "o.yaml")])
+
+
+def test_missing_file_and_unknown_option_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(ValueError, match="no file"):
+        parse_config(Options, ["--config", "absent.yaml"])
+    with pytest.raises(SystemExit) as error:
+        parse_config(Options, ["--bach-size", "8"])
+    assert error.value.code == 2
+    assert "Unrecognized" in "".join(capsys.readouterr())
