@@ -14,7 +14,7 @@ def checked_array(name: str, value: Any, dtype: type, shape: tuple[int | None, .
     Raises:
         ValueError: With the name, what was given, and what is allowed.
     """
-    array = np.asarray(value, dtype=dtype)
+    array: np.ndarray = np.asarray(value, dtype=dtype)
     allowed = "(" + ", ".join("any" if size is None else str(size) for size in shape) + ")"
     if array.ndim != len(shape) or any(want is not None and got != want for got, want in zip(array.shape, shape)):
         raise ValueError(f"{name}: got shape {array.shape}, allowed: {allowed}")
@@ -100,7 +100,7 @@ class Detections:
         """Returns `supervision.Detections`, the embeddings in its `data["embeddings"]`."""
         import supervision
 
-        data = {} if self.embeddings is None else {"embeddings": self.embeddings}
+        data: dict[str, Any] = {} if self.embeddings is None else {"embeddings": self.embeddings}
         return supervision.Detections(
             xyxy=self.xyxy, confidence=self.confidence, class_id=self.class_id.astype(int), data=data
         )

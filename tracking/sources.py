@@ -57,7 +57,14 @@ class SequenceDetections:
 
     def only(self, frames: np.ndarray) -> SequenceDetections:
         """Returns the detections of the given frames; the frames keep their numbers."""
-        keep = np.isin(self.frame, frames)
+        return self._select(np.isin(self.frame, frames))
+
+    def above(self, confidence: float) -> SequenceDetections:
+        """Returns the detections of at least this confidence."""
+        # Trackers compare in float32, so this does too: 0.1 of a file is then not below a limit of 0.1.
+        return self._select(self.confidence.astype(np.float32) >= np.float32(confidence))
+
+    def _select(self, keep: np.ndarray) -> SequenceDetections:
         embeddings = None if self.embeddings is None else self.embeddings[keep]
         return SequenceDetections(
             self.name, self.frame[keep], self.xywh[keep], self.confidence[keep], embeddings, self.length, self.skipped
@@ -116,3 +123,43 @@ def _source(
     return SequenceDetections(
         name, frame, detections.xywh[order], detections.confidence[order], embeddings, length, detections.skipped
     )
+
+
+def find_detections(root: str | os.PathLike[str]) -> dict[str, Path]:
+    """Returns sequence name to detection file, sorted: all .npy files or det.txt files at `root`.
+
+    Args:
+        root: One .npy file, a folder of .npy files, a sequence folder with det/det.txt, or a folder of those.
+
+    Raises:
+        ValueError: When there is no detection file, or both kinds.
+    """
+    root = Path(root)
+    if root.is_file():
+        if root.suffix != ".npy":
+            raise ValueError(f"{root}: got a {root.suffix or 'suffixless'} file, allowed: .npy, or a folder")
+        return {root.stem: root}
+    arrays = {path.stem: path for path in sorted(root.glob("*.npy"))}
+    texts = {path.parent.parent.resolve().name: path for path in sorted(root.glob("*/det/det.txt"))}
+    if (root / "det" / "det.txt").is_file():
+        texts = {root.resolve().name: root / "det" / "det.txt"}
+    if arrays and texts:
+        raise ValueError(f"{root}: holds .npy files and sequence folders with det/det.txt; give a folder of one kind")
+    if not arrays and not texts:
+        raise ValueError(f"{root}: neither .npy files nor sequence folders with det/det.txt are there")
+    return arrays or texts
+
+
+def read_source(
+    path: Path, name: str, length: int | None = None, detection_columns: int | None = None
+) -> SequenceDetections:
+    """Reads a file that `find_detections` found, by its suffix.
+
+    Raises:
+        ValueError: When the file is wrong, or `detection_columns` is given for a det.txt, which tells them itself.
+    """
+    if path.suffix == ".npy":
+        return deepsort_npy_source(path, name, length, detection_columns)
+    if detection_columns is not None:
+        raise ValueError(f"detection_columns: got {detection_columns} for {path}, allowed: only with .npy files")
+    return det_txt_source(path, name, length)

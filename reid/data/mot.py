@@ -110,7 +110,9 @@ def read_ground_truth(path: str | os.PathLike[str]) -> MotGroundTruth:
     """
     values, line = _read_table(path, DEFAULT_LENGTHS["gt"])
     _refuse(path, line, values[:, 1] < 1, "the identity is below 1", "number identities from 1")
-    _refuse(path, line, (values[:, 4:6] <= 0).any(1), "the box has no area", "remove the row or correct its size")
+    _refuse(
+        path, line, np.any(values[:, 4:6] <= 0, axis=1), "the box has no area", "remove the row or correct its size"
+    )
     modern = values.shape[1] == 9
     return MotGroundTruth(
         frame=values[:, 0].astype(np.int64),
@@ -144,7 +146,7 @@ def read_results(path: str | os.PathLike[str]) -> MotResults:
     """
     values, line = _read_table(path, DEFAULT_LENGTHS["results"])
     _refuse(path, line, values[:, 1] < 0, "the identity is negative", "number identities from 1")
-    _refuse(path, line, (values[:, 4:6] <= 0).any(1), "the box has no area", "remove the row")
+    _refuse(path, line, np.any(values[:, 4:6] <= 0, axis=1), "the box has no area", "remove the row")
     return MotResults(
         frame=values[:, 0].astype(np.int64),
         track_id=values[:, 1].astype(np.int64),
@@ -240,7 +242,7 @@ def _detection_columns(path: str | os.PathLike[str], values: np.ndarray) -> int:
 
 
 def _detections_with_area(values: np.ndarray) -> tuple[MotDetections, np.ndarray]:
-    keep = (values[:, 4:6] > 0).all(1)
+    keep: np.ndarray = np.all(values[:, 4:6] > 0, axis=1)
     rows = values[keep]
     detections = MotDetections(rows[:, 0].astype(np.int64), rows[:, 2:6], rows[:, 6], int((~keep).sum()))
     return detections, keep

@@ -1,0 +1,272 @@
+"""Tracks MOT15/16/17-style sequences, writes MOT results and scores them with TrackEval.
+
+python tracking/mot16_benchmark.py --gt DIR --detections DIR --tracking-method strongsort sort --reid CKPT --out DIR
+"""
+
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+if __package__ in (None, ""):  # run as a file: the repository root, not this folder, is where imports start
+    sys.path[0] = str(Path(__file__).resolve().parents[1])
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from reid.files import write_json
+from reid.records import file_sha256, score_record
+from tracking import build_tracker, tracker_options
+from tracking.embedding_cache import embed_detections
+from tracking.evaluation import evaluate_mot, print_scores
+from tracking.runner import track_sequence
+from tracking.sequences import Sequence, find_sequences, match_sequences, read_sequence
+from tracking.sources import SequenceDetections, find_detections, read_source
+from tracking.tracks import Tracker
+
+# These belong to the benchmark; all other fields of the configuration are options of the trackers.
+_OWN_FIELDS = (
+    *("gt", "out", "detections", "tracking_method", "reid", "sequences", "sequence_map", "detection_columns"),
+    *("cache", "device", "precision"),
+)
+
+
+@dataclass(frozen=True)
+class Mot16BenchmarkConfig:
+    """Tracks the sequences below --gt with one or more trackers, and scores each against the ground truth.
+
+    Options of trackers that are not given take the value of the tracker's paper; each goes to those of the chosen
+    trackers that have it.
+
+    Attributes:
+        gt: Folder of sequence folders (gt/gt.txt, seqinfo.ini, and img1 where crops are embedded).
+        out: Folder for <method>/<sequence>.txt, result.json and the cached embeddings.
+        detections: Folder of sequence folders with det/det.txt, folder of DeepSORT .npy files, or one such file; the
+            ground truth's own det/det.txt when left out.
+        tracking_method: Trackers, one or more of sort, strongsort.
+        reid: Checkpoint (.safetensors or .onnx) that embeds the crops; features in .npy files give way to it.
+        sequences: Only these sequences, by the name of their detections or ground truth.
+        sequence_map: Pairs of detection name and ground-truth name, where neither name nor number tells them.
+        detection_columns: 7 or 10, for .npy files that do not tell.
+        cache: Folder of the embedding cache; <out>/embeddings when left out.
+        device: Device of the checkpoint.
+        precision: Precision of the checkpoint.
+        appearance: Whether embeddings take part in StrongSORT; --no-appearance tracks by overlap and motion.
+        min_confidence: Detections below are ignored. The papers' 0.6 and 0.5 are meant for their own detectors; public
+            detections come thresholded by theirs, and every tracker here gains from the weak ones.
+        max_age: Frames for which a track is kept without a detection.
+        n_init: Detections in a row until a track counts.
+        min_iou: SORT: lowest overlap of a track and its detection.
+        max_cosine: StrongSORT: highest appearance distance, before 0.05 for the motion cost.
+        ema: StrongSORT: moving average of the appearance; without it, the nearest of the last ones.
+        ema_momentum: StrongSORT: weight of the past in that average.
+        gallery_size: StrongSORT: how many past appearances are kept without the average.
+        motion_cost: StrongSORT: Mahalanobis distance in the cost.
+        appearance_weight: StrongSORT: weight of the appearance beside the motion cost.
+        gate: StrongSORT: highest squared Mahalanobis distance.
+        nsa: StrongSORT: measurement noise by confidence.
+        cascade: StrongSORT: DeepSORT's matching cascade in place of global assignment.
+        max_iou_distance: StrongSORT: highest 1 - IoU in the second stage.
+        coast: StrongSORT: frames for which an unseen track is still returned.
+        camera_motion: StrongSORT: ECC compensation; needs images.
+    """
+
+    gt: Path
+    out: Path
+    detections: Path | None = None
+    tracking_method: tuple[str, ...] = ("strongsort",)
+    reid: Path | None = None
+    sequences: tuple[str, ...] | None = None
+    sequence_map: dict[str, str] | None = None
+    detection_columns: int | None = None
+    cache: Path | None = None
+    device: str = "auto"
+    precision: str = "fp32"
+    appearance: bool = True
+    min_confidence: float = 0.1
+    max_age: int | None = None
+    n_init: int | None = None
+    min_iou: float | None = None
+    max_cosine: float | None = None
+    ema: bool | None = None
+    ema_momentum: float | None = None
+    gallery_size: int | None = None
+    motion_cost: bool | None = None
+    appearance_weight: float | None = None
+    gate: float | None = None
+    nsa: Literal["paper", "released", "off"] | None = None
+    cascade: bool | None = None
+    max_iou_distance: float | None = None
+    coast: int | None = None
+    camera_motion: bool | None = None
+
+
+def build_trackers(config: Mot16BenchmarkConfig) -> dict[str, Tracker]:
+    """Builds the chosen trackers with the options that concern each.
+
+    Raises:
+        ValueError: When a tracker or a value is unknown, when an option concerns none of the trackers, or when
+            options contradict each other.
+    """
+    if not config.tracking_method:
+        raise ValueError("tracking_method: got none, allowed: one or more trackers")
+    if len(set(config.tracking_method)) < len(config.tracking_method):
+        raise ValueError(f"tracking_method: got {' '.join(config.tracking_method)}, allowed: each tracker once")
+    allowed = {method: tracker_options(method) for method in config.tracking_method}
+    given = {key: value for key, value in vars(config).items() if key not in _OWN_FIELDS and value is not None}
+    for option in given:
+        # --appearance is on unless it is switched off, which says nothing about trackers that have none.
+        if not (option == "appearance" and config.appearance) and not any(
+            option in names for names in allowed.values()
+        ):
+            flag = "--no-appearance" if option == "appearance" else f"--{option.replace('_', '-')}"
+            raise ValueError(f"{flag}: not an option of {', '.join(config.tracking_method)}")
+    if config.reid is not None and not config.appearance:
+        raise ValueError("--reid with --no-appearance: the checkpoint would not be used; give one of them")
+    if config.reid is not None and not any("appearance" in names for names in allowed.values()):
+        raise ValueError(f"--reid: none of {', '.join(config.tracking_method)} uses appearance")
+    return {
+        method: build_tracker(method, **{key: value for key, value in given.items() if key in names})
+        for method, names in allowed.items()
+    }
+
+
+def run_benchmark(config: Mot16BenchmarkConfig) -> dict[str, Any]:
+    """Tracks, writes the results, prints a table a tracker and writes result.json.
+
+    Returns:
+        Tracker to score record; its "scores" are those of `evaluate_mot` plus "frames_per_second", update() alone,
+        and the tracker's "options".
+
+    Raises:
+        ValueError: When the options, a file or the data are wrong; the message says what to do.
+    """
+    trackers = build_trackers(config)
+    sequences, sources = _load(config)
+    if config.appearance and any("appearance" in tracker_options(method) for method in trackers):
+        sources = _with_embeddings(config, sequences, sources)
+    records = {}
+    for method, tracker in trackers.items():
+        folder = config.out / method
+        for stale in folder.glob("*.txt"):
+            stale.unlink()  # a result of an earlier run over other sequences would be scored along
+        speed = _track(tracker, method, sequences, sources, folder)
+        mapping = {name: sequence.name for name, sequence in sequences.items()}
+        evaluation = evaluate_mot(config.gt, folder, mapping)
+        print_scores(evaluation, method, {"frames/s": {name: f"{rate:.0f}" for name, rate in speed.items()}})
+        scores = {**evaluation, "frames_per_second": speed, "options": vars(tracker.options)}
+        gt = config.gt.resolve()
+        records[method] = score_record(
+            scores, protocol="inductive", dataset=gt.parent.name, split=gt.name, seed=None, checkpoint=config.reid
+        )
+    write_json(config.out / "result.json", records)
+    return records
+
+
+def _load(config: Mot16BenchmarkConfig) -> tuple[dict[str, Sequence], dict[str, SequenceDetections]]:
+    """Returns the sequences and their detections, by the name of the detections."""
+    ground_truth = find_sequences(config.gt)
+    files = find_detections(config.detections or config.gt)
+    matched = match_sequences(files, ground_truth, config.sequence_map)
+    if config.sequences is not None:
+        for wanted in config.sequences:
+            if wanted not in matched and wanted not in matched.values():
+                names = sorted(set(matched) | set(matched.values()))
+                raise ValueError(f"--sequences: got {wanted!r}, allowed: {', '.join(names)}")
+        matched = {k: v for k, v in matched.items() if k in config.sequences or v in config.sequences}
+    if not matched:
+        raise ValueError(
+            f"no detections belong to a ground truth; detections: {', '.join(files)}; "
+            f"ground truth: {', '.join(ground_truth)}; name them alike or pass --sequence-map"
+        )
+    sequences = {name: read_sequence(ground_truth[target]) for name, target in matched.items()}
+    sources = {}
+    for name, sequence in sequences.items():
+        source = read_source(files[name], name, sequence.info.length, config.detection_columns)
+        used = source.only(sequence.frames)
+        left_out = len(source.frame) - len(used.frame)
+        if source.skipped or left_out:
+            message = f"{name}: {source.skipped} detections without area and {left_out} in frames not used are left out"
+            Console(stderr=True).print(f"note: {message}", highlight=False)
+        sources[name] = used
+    return sequences, sources
+
+
+def _with_embeddings(
+    config: Mot16BenchmarkConfig, sequences: Mapping[str, Sequence], sources: Mapping[str, SequenceDetections]
+) -> dict[str, SequenceDetections]:
+    """Returns the detections with embeddings: those of the checkpoint, or those that came with them."""
+    if config.reid is None:
+        for source in sources.values():
+            if source.embeddings is None:
+                raise ValueError(
+                    f"{source.name}: strongsort needs appearance and the detections have no features; "
+                    "pass --reid CHECKPOINT, or --no-appearance, or .npy files with features"
+                )
+        return dict(sources)
+    for name, sequence in sequences.items():
+        if not sequence.images:
+            raise ValueError(f"{sequence.folder / sequence.info.image_dir}: no images to embed for {name}")
+    from reid.embedder import Embedder  # torch is loaded only where a network runs
+
+    embedder = Embedder(config.reid, device=config.device, precision=config.precision)
+    model = f"{file_sha256(config.reid)} {config.precision}"
+    embedded = {}
+    for name, source in sources.items():
+        # Detections that no tracker will look at need no embedding.
+        source = source.above(config.min_confidence)
+        with _progress(f"embed {name}", len(source.frame)) as advance:
+            cache = config.cache or config.out / "embeddings"
+            embedded[name] = embed_detections(source, sequences[name].images, embedder, model, cache, advance)
+    return embedded
+
+
+def _track(
+    tracker: Tracker,
+    method: str,
+    sequences: Mapping[str, Sequence],
+    sources: Mapping[str, SequenceDetections],
+    folder: Path,
+) -> dict[str, float]:
+    """Writes one result a sequence; returns frames a second by sequence and "COMBINED"."""
+    seconds, frames = {}, {}
+    uses_frames = getattr(tracker.options, "camera_motion", False)
+    for name, sequence in sequences.items():
+        if uses_frames and not sequence.images:
+            raise ValueError(f"{sequence.folder / sequence.info.image_dir}: no images, which camera_motion needs")
+        with _progress(f"{method} {name}", len(sequence.frames)) as advance:
+            images = sequence.images if uses_frames else None
+            tracked = track_sequence(tracker, sources[name], sequence.frames.tolist(), images, advance)
+        tracked.write(folder / f"{name}.txt")
+        seconds[name], frames[name] = tracked.seconds, tracked.frames
+    speed = {name: frames[name] / max(seconds[name], 1e-9) for name in frames}
+    speed["COMBINED"] = sum(frames.values()) / max(sum(seconds.values()), 1e-9)
+    return speed
+
+
+@contextmanager
+def _progress(title: str, total: int) -> Iterator[Any]:
+    """Shows a bar on the error stream and yields the function that advances it."""
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task(title, total=total)
+        yield lambda count: progress.advance(task, count)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Runs the command line; returns the exit status."""
+    import tyro
+
+    config = tyro.cli(Mot16BenchmarkConfig, args=arguments)
+    try:
+        run_benchmark(config)
+    except (ValueError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,74 @@
+"""One tracker over one sequence."""
+
+import os
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from reid.data.mot import write_results
+from tracking.boxes import xyxy_to_xywh
+from tracking.images import read_frame
+from tracking.sources import SequenceDetections
+from tracking.tracks import Tracker
+
+
+@dataclass(frozen=True)
+class TrackedSequence:
+    """What a tracker returned: frame and track_id int64 (N,), xywh float64 (N, 4), confidence (N,).
+
+    `seconds` is the time inside update() alone, over `frames` frames.
+    """
+
+    frame: np.ndarray
+    track_id: np.ndarray
+    xywh: np.ndarray
+    confidence: np.ndarray
+    seconds: float
+    frames: int
+
+    def write(self, path: str | os.PathLike[str]) -> None:
+        """Writes the MOT result file."""
+        write_results(path, self.frame, self.track_id, self.xywh, self.confidence)
+
+
+def track_sequence(
+    tracker: Tracker,
+    detections: SequenceDetections,
+    frames: Iterable[int],
+    images: Mapping[int, Path] | None = None,
+    progress: Callable[[int], None] | None = None,
+) -> TrackedSequence:
+    """Runs a tracker, from its reset state, over the given frames.
+
+    Args:
+        tracker: Any tracker.
+        detections: Of the sequence.
+        frames: Ascending frame numbers; the tracker sees them as consecutive.
+        images: Frame to image file, for trackers that look at the frame; None gives them no frame.
+        progress: Called with the number of frames since the last call.
+    """
+    tracker.reset()
+    wanted = [(frame, detections.at(frame)) for frame in frames]
+    outputs = []
+    seconds = 0.0
+    for frame, found in wanted:
+        image = None if images is None else read_frame(images[frame])
+        start = time.perf_counter()
+        tracks = tracker.update(found, image)
+        seconds += time.perf_counter() - start
+        outputs.append(tracks)
+        if progress is not None:
+            progress(1)
+    numbers = [np.full(len(tracks), frame) for (frame, _), tracks in zip(wanted, outputs)]
+    xyxy = np.concatenate([np.empty((0, 4)), *(tracks.xyxy for tracks in outputs)])
+    return TrackedSequence(
+        frame=np.concatenate([np.empty(0, np.int64), *numbers]),
+        track_id=np.concatenate([np.empty(0, np.int64), *(tracks.track_id for tracks in outputs)]),
+        xywh=xyxy_to_xywh(xyxy),
+        confidence=np.concatenate([np.empty(0), *(tracks.confidence for tracks in outputs)]),
+        seconds=seconds,
+        frames=len(wanted),
+    )
