@@ -164,9 +164,11 @@ def _compare(network: EmbeddingNetwork, card: Card, path: Path) -> Parity:
 def main(config: ExportConfig) -> None:
     """Exports and prints the comparison."""
     parity = export_onnx(config.ckpt, config.out, input_kind=config.input_kind)
+    size = config.out.stat().st_size / 2**20
+    print(f"wrote {config.out} ({size:.1f} MiB, {config.input_kind} input)")
     print(
-        f"wrote {config.out} ({config.out.stat().st_size / 2**20:.1f} MiB, {config.input_kind} input); against torch "
-        f"on {parity.num_images} images: cosine >= {parity.min_cosine:.6f}, difference <= {parity.max_abs_difference:.2e}"
+        f"against torch on {parity.num_images} images: cosine >= {parity.min_cosine:.6f}, "
+        f"difference <= {parity.max_abs_difference:.2e}"
     )
 
 
