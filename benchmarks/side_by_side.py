@@ -1,0 +1,68 @@
+"""What the comparisons with torchreid share: its environment, jobs in processes of their own, their memory."""
+
+import json
+import os
+import resource
+import subprocess
+import sys
+import sysconfig
+import venv
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+PEER = "torchreid==0.2.5"
+NEEDED = ("gdown", "tensorboard", "h5py", "yacs", "six")  # imported by torchreid, declared by none of its metadata
+DEFAULT_FOLDER = Path("build/benchmarks")
+
+
+def peer_python(folder: Path) -> Path:
+    """Returns the interpreter of torchreid's own environment, which is made on the first call.
+
+    It sees the packages of the running environment (torch alone is gigabytes) through a .pth file, and adds its own.
+
+    Raises:
+        RuntimeError: When pip fails; the message holds its output.
+    """
+    home = folder.resolve() / "torchreid"
+    python = home / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+    ready = home / "ready"
+    if not ready.exists():
+        print(f"making {home} ...", file=sys.stderr, flush=True)
+        venv.create(home, clear=True, with_pip=False)
+        places = {"base": str(home), "platbase": str(home)}
+        site = Path(sysconfig.get_path("purelib", "venv", places))
+        (site / "running_environment.pth").write_text(sysconfig.get_path("purelib") + "\n", encoding="utf-8")
+        for packages in (("--no-deps", PEER), NEEDED):
+            command = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *packages]
+            done = subprocess.run(command, capture_output=True, text=True)
+            if done.returncode:
+                raise RuntimeError(f"{' '.join(command)}\n{done.stdout}{done.stderr}")
+        ready.touch()
+    return python
+
+
+def run_job(python: Path | str, script: str, job: str, folder: Path, *options: str) -> dict[str, Any]:
+    """Runs `script --job JOB --folder FOLDER` alone on the machine and returns the JSON of its last line."""
+    command = [str(python), "-W", "ignore", script, "--job", job, "--folder", str(folder), *options]
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+    result: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return result
+
+
+def peak_gigabytes() -> float:
+    """Returns the largest resident memory that this process has had, in GB."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1024 if sys.platform != "darwin" else 1) / 1e9
+
+
+def clustered(rng: np.random.Generator, num: int, dim: int, pids: int) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    """Returns features in clusters of one identity each, and the identities.
+
+    Values are whole numbers, so that squared distances are exact in float32 and both sides see the same ones.
+    """
+    centers = rng.normal(size=(pids, dim))
+    labels = rng.integers(0, pids, num)
+    features = centers[labels] + rng.normal(scale=2, size=(num, dim))
+    return np.round(20 * features).astype(np.float32), labels
