@@ -86,16 +86,16 @@ def _embed_function(config: InferenceConfig) -> EmbedFunction:
 
 
 def _table(title: str, rankings: dict[str, Ranking]) -> Table:
-    table = Table(title=title)
-    for column in ("distance", "protocol", "Rank-1", "Rank-5", "Rank-10", "mAP", "mINP", "queries", "skipped"):
-        table.add_column(column, justify="left" if column in ("distance", "protocol") else "right")
+    result = next(iter(rankings.values())).result
+    caption = f"{result.num_valid} queries, {result.num_skipped} more skipped: no match in another camera"
+    table = Table(title=title, caption=caption, title_justify="left", caption_justify="left")
+    ratios = ("Rank-1", "Rank-5", "Rank-10", "mAP", "mINP")
+    for column in ("distance", "protocol", *ratios):
+        table.add_column(column, justify="right" if column in ratios else "left")
     for name, ranking in rankings.items():
         scores = scores_of(ranking.result)
-        ratios = [
-            f"{100 * scores[key]:.1f}" if key in scores else "-"
-            for key in ("Rank-1", "Rank-5", "Rank-10", "mAP", "mINP")
-        ]
-        table.add_row(name, ranking.protocol, *ratios, str(scores["num_valid"]), str(scores["num_skipped"]))
+        cells = [f"{100 * scores[key]:.1f}" if key in scores else "-" for key in ratios]
+        table.add_row(name, ranking.protocol, *cells)
     return table
 
 

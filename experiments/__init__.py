@@ -1,0 +1,1 @@
+"""The demo that runs everything, and its report."""

@@ -1,0 +1,55 @@
+"""Every entry point, run as a user would run it."""
+
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+ENTRY_POINTS = (
+    "reid/image_reid_train.py",
+    "reid/image_reid_inference.py",
+    "reid/export.py",
+    "tracking/mot16_benchmark.py",
+)
+Run = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.mark.parametrize("path", ENTRY_POINTS)
+def test_help_from_any_folder(path: str, repository: Path, run_python: Run, tmp_path: Path) -> None:
+    assert "usage" in run_python(repository / path, "--help", cwd=tmp_path).stdout
+
+
+@pytest.mark.parametrize("path", ENTRY_POINTS)
+def test_help_as_a_module(path: str, run_python: Run) -> None:
+    module = path.removesuffix(".py").replace("/", ".")
+    assert "usage" in run_python("-m", module, "--help").stdout
+
+
+@pytest.mark.parametrize("path", ENTRY_POINTS)
+def test_unknown_options_are_errors(path: str, repository: Path, run_python: Run) -> None:
+    done = run_python(repository / path, "--no-such-option", "3", check=False)
+    assert done.returncode != 0 and "no-such-option" in done.stdout + done.stderr
+
+
+def test_errors_are_one_line_without_a_traceback(repository: Path, run_python: Run, tmp_path: Path) -> None:
+    for path, options in (
+        ("reid/image_reid_train.py", ["--root", tmp_path]),
+        ("reid/image_reid_inference.py", ["--root", tmp_path, "--ckpt", tmp_path / "absent.onnx"]),
+        ("reid/export.py", ["--ckpt", tmp_path / "absent.safetensors", "--out", tmp_path / "m.onnx"]),
+        ("tracking/mot16_benchmark.py", ["--gt", tmp_path, "--out", tmp_path / "out"]),
+    ):
+        done = run_python(repository / path, *options, check=False)
+        assert done.returncode != 0, path
+        assert "Traceback" not in done.stderr and str(tmp_path) in done.stderr, (path, done.stderr)
+
+
+def test_accelerate_launches_training_from_any_folder(
+    repository: Path, run_python: Run, tiny_market: Path, tmp_path: Path
+) -> None:
+    options = ["--root", tiny_market, "--out", "here", "--backbone", "cares18", "--bs", 16, "--instance", 4]
+    options += ["--epochs", 1, "--height", 32, "--width", 16, "--center_lamda", 0.0005]
+    launch = ["-m", "accelerate.commands.launch", "--cpu", "--num_processes", 1, "--mixed_precision", "bf16"]
+    done = run_python(*launch, repository / "reid/image_reid_train.py", *options, cwd=tmp_path)
+    assert (tmp_path / "here" / "model.safetensors").is_file()
+    assert "mAP" in done.stdout and "epoch 1/1" in done.stdout
