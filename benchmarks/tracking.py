@@ -7,7 +7,8 @@ import argparse
 import sys
 from pathlib import Path
 
-sys.path[0] = str(Path(__file__).resolve().parents[1])
+if __package__ in (None, ""):  # imports start at the repository root; this file would stand for the package otherwise
+    sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 from reid.records import hardware
 from tracking import TRACKERS, build_tracker

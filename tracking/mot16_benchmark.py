@@ -54,8 +54,8 @@ class Mot16BenchmarkConfig:
         device: Device of the checkpoint.
         precision: Precision of the checkpoint.
         appearance: Whether embeddings take part in StrongSORT; --no-appearance tracks by overlap and motion.
-        min_confidence: Detections below are ignored. The papers' 0.6 and 0.5 are meant for their own detectors; public
-            detections come thresholded by theirs, and every tracker here gains from the weak ones.
+        min_confidence: Detections below are ignored. The papers' 0.6 (StrongSORT) and 0.5 (SORT) suit their detectors;
+            public detections come thresholded already, so this default keeps nearly all of them.
         max_age: Frames for which a track is kept without a detection.
         n_init: Detections in a row until a track counts.
         min_iou: SORT: lowest overlap of a track and its detection.
@@ -116,11 +116,10 @@ def build_trackers(config: Mot16BenchmarkConfig) -> dict[str, Tracker]:
         raise ValueError(f"tracking_method: got {' '.join(config.tracking_method)}, allowed: each tracker once")
     allowed = {method: tracker_options(method) for method in config.tracking_method}
     given = {key: value for key, value in vars(config).items() if key not in _OWN_FIELDS and value is not None}
+    if config.appearance:
+        del given["appearance"]  # the default, which says nothing about trackers that have no appearance
     for option in given:
-        # --appearance is on unless it is switched off, which says nothing about trackers that have none.
-        if not (option == "appearance" and config.appearance) and not any(
-            option in names for names in allowed.values()
-        ):
+        if not any(option in names for names in allowed.values()):
             flag = "--no-appearance" if option == "appearance" else f"--{option.replace('_', '-')}"
             raise ValueError(f"{flag}: not an option of {', '.join(config.tracking_method)}")
     if config.reid is not None and not config.appearance:
@@ -188,8 +187,8 @@ def _load(config: Mot16BenchmarkConfig) -> tuple[dict[str, Sequence], dict[str, 
         used = source.only(sequence.frames)
         left_out = len(source.frame) - len(used.frame)
         if source.skipped or left_out:
-            message = f"{name}: {source.skipped} detections without area and {left_out} in frames not used are left out"
-            Console(stderr=True).print(f"note: {message}", highlight=False)
+            counts = f"{source.skipped} detections without area and {left_out} in frames not used"
+            print(f"note: {name}: {counts} are left out", file=sys.stderr)
         sources[name] = used
     return sequences, sources
 
@@ -250,7 +249,8 @@ def _track(
 def _progress(title: str, total: int) -> Iterator[Any]:
     """Shows a bar on the error stream and yields the function that advances it."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         task = progress.add_task(title, total=total)
         yield lambda count: progress.advance(task, count)
 

@@ -61,7 +61,8 @@ def _check_frames(path: str | os.PathLike[str], frame: np.ndarray, line: np.ndar
 
 
 def _check_unique(path: str | os.PathLike[str], frame: np.ndarray, track_id: np.ndarray, line: np.ndarray) -> None:
-    key = frame * (int(track_id.max(initial=0)) + 1) + track_id
+    labels, label = np.unique(track_id, return_inverse=True)  # identities of any size, without overflow
+    key = frame * len(labels) + label
     _, first, inverse = np.unique(key, return_index=True, return_inverse=True)
     again = first[inverse] != np.arange(len(key))
     if again.any():

@@ -63,12 +63,14 @@ def track_sequence(
         if progress is not None:
             progress(1)
     numbers = [np.full(len(tracks), frame) for (frame, _), tracks in zip(wanted, outputs)]
-    xyxy = np.concatenate([np.empty((0, 4)), *(tracks.xyxy for tracks in outputs)])
+    xywh = xyxy_to_xywh(np.concatenate([np.empty((0, 4)), *(tracks.xyxy for tracks in outputs)]))
+    # A filter may shrink a box to nothing, and a box that rounds to no area makes a result file invalid.
+    keep = np.all(xywh[:, 2:] >= 0.01, axis=1)
     return TrackedSequence(
-        frame=np.concatenate([np.empty(0, np.int64), *numbers]),
-        track_id=np.concatenate([np.empty(0, np.int64), *(tracks.track_id for tracks in outputs)]),
-        xywh=xyxy_to_xywh(xyxy),
-        confidence=np.concatenate([np.empty(0), *(tracks.confidence for tracks in outputs)]),
+        frame=np.concatenate([np.empty(0, np.int64), *numbers])[keep],
+        track_id=np.concatenate([np.empty(0, np.int64), *(tracks.track_id for tracks in outputs)])[keep],
+        xywh=xywh[keep],
+        confidence=np.concatenate([np.empty(0), *(tracks.confidence for tracks in outputs)])[keep],
         seconds=seconds,
         frames=len(wanted),
     )

@@ -186,8 +186,8 @@ def read_deepsort_npy(
     """Reads a DeepSORT .npy file: one row a detection, its 7 or 10 det.txt columns first, then its feature.
 
     Reading one form as the other shifts the feature without an error, so the form is derived from the data:
-    three columns of -1 behind the confidence speak for 10, features of unit norm or of a usual length (a multiple
-    of 16) for the split that has them. Where that does not decide, the file is refused.
+    three columns of -1 behind the confidence speak for 10, features of unit norm for the split that has them, and a
+    usual length of the feature (a multiple of 16) for 7. Where that does not decide, the file is refused.
 
     Args:
         path: The file.
@@ -229,7 +229,8 @@ def _detection_columns(path: str | os.PathLike[str], values: np.ndarray) -> int:
         norms = np.linalg.norm(values[:, columns:], axis=1)
         if size > 0 and len(values) and bool((np.abs(norms - 1) < 1e-2).all()):
             evidence[columns] += 2
-        if size > 0 and size % 16 == 0:
+        # A usual length alone does not speak for 10: three real columns behind the confidence are rather a feature's.
+        if size > 0 and size % 16 == 0 and (columns == 7 or not len(values)):
             evidence[columns] += 1
     if total > 10 and len(values) and bool((values[:, 7:10] == -1).all()):
         # A unit feature cannot begin with three times -1, so this alone rules 7 out.
@@ -262,9 +263,9 @@ def _read_table(path: str | os.PathLike[str], allowed: Sequence[int]) -> tuple[n
         return np.empty((0, allowed[0])), line
     try:
         values = np.loadtxt(io.StringIO(spaced), comments=None, ndmin=2)
-    except ValueError:
+    except ValueError as error:
         _explain_bad_line(path, text, allowed)
-        raise
+        raise ValueError(f"{path}: not a table of numbers ({error}); write one box a line") from error
     if values.shape[1] not in allowed or text.count(",,"):
         _explain_bad_line(path, text, allowed)
     _check_numbers(path, line, values)
