@@ -1,0 +1,64 @@
+"""Command line: `python -m synthetic_world reid|mot --out DIR ...`."""
+
+import argparse
+import sys
+import time
+from pathlib import Path
+
+import cv2
+
+from .export import MotOptions, ReidOptions, write_mot, write_reid
+from .levels import LEVELS
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m synthetic_world", description="A procedural pedestrian world.")
+    commands = parser.add_subparsers(dest="command", required=True)
+    reid = commands.add_parser("reid", help="write a Market-1501 folder")
+    reid.add_argument("--pids", type=int, default=ReidOptions.pids, help="identities, train and test together")
+    reid.add_argument("--cameras", type=int, default=ReidOptions.cameras)
+    reid.add_argument("--images-per-camera", type=int, default=ReidOptions.images_per_camera)
+    reid.add_argument("--width", type=int, default=ReidOptions.width)
+    reid.add_argument("--height", type=int, default=ReidOptions.height)
+    reid.add_argument("--train-fraction", type=float, default=ReidOptions.train_fraction)
+    mot = commands.add_parser("mot", help="write MOT16 folders")
+    mot.add_argument("--sequences", type=int, default=MotOptions.sequences)
+    mot.add_argument("--frames", type=int, default=MotOptions.frames, help="of each sequence")
+    mot.add_argument("--people", type=int, default=MotOptions.people, help="of each sequence")
+    mot.add_argument("--cameras", type=int, default=MotOptions.cameras, help="that see each scene at the same time")
+    mot.add_argument("--width", type=int, default=MotOptions.width)
+    mot.add_argument("--height", type=int, default=MotOptions.height)
+    mot.add_argument("--fps", type=float, default=MotOptions.fps)
+    for command in (reid, mot):
+        command.add_argument("--out", type=Path, required=True, help="folder to write; it appears when it is complete")
+        command.add_argument("--level", choices=list(LEVELS), default="medium")
+        command.add_argument("--seed", type=int, default=0)
+        command.add_argument(
+            "--processes", type=int, default=1, help="work in that many processes; the bytes stay the same"
+        )
+        command.add_argument("--overwrite", action="store_true", help="replace a folder that is not empty")
+    return parser
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command; the exit code."""
+    parser = _parser()
+    options = vars(parser.parse_args(arguments))
+    command, out = options.pop("command"), options.pop("out")
+    run = {"processes": options.pop("processes"), "overwrite": options.pop("overwrite")}
+    cv2.setNumThreads(1)  # work is spread over processes, not threads
+    started = time.monotonic()
+    try:
+        if command == "reid":
+            count = write_reid(ReidOptions(**options), out, **run)
+            print(f"{out}: {count} images in {time.monotonic() - started:.1f} s")
+        else:
+            names = write_mot(MotOptions(**options), out, **run)
+            print(f"{out}: {', '.join(names)} in {time.monotonic() - started:.1f} s")
+    except (ValueError, FileExistsError) as error:
+        parser.error(str(error))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,139 @@
+"""A pinhole camera over a ground plane (z = 0, z up, metres), and how it renders colour."""
+
+import math
+from dataclasses import dataclass
+from functools import cached_property
+
+import cv2
+import numpy as np
+
+from .levels import Level
+
+
+@dataclass(frozen=True)
+class ColourResponse:
+    """What a camera does to light.
+
+    Attributes:
+        gains: of the red, green and blue channel.
+        exposure: of all channels.
+        saturation: 1 keeps colours, 0 is grey.
+        gamma: 1 is the usual display curve, more is darker in the middle.
+        blur: standard deviation, pixels of the written image.
+        noise: standard deviation, 8-bit steps.
+        vignette: loss of light in the corners, 0..1.
+        quality: of the JPEG, 1..100.
+    """
+
+    gains: tuple[float, float, float] = (1.0, 1.0, 1.0)
+    exposure: float = 1.0
+    saturation: float = 1.0
+    gamma: float = 1.0
+    blur: float = 0.0
+    noise: float = 0.0
+    vignette: float = 0.0
+    quality: int = 92
+
+    @classmethod
+    def sample(cls, rng: np.random.Generator, level: Level) -> "ColourResponse":
+        """One camera's response at that level."""
+        shift = level.colour_shift
+        gains = np.exp(shift * rng.normal(0.0, 0.16, 3))
+        gains /= gains.mean()
+        dim = 0.4 if rng.random() < level.low_light else 1.0
+        return cls(
+            gains=(float(gains[0]), float(gains[1]), float(gains[2])),
+            exposure=dim * math.exp(shift * rng.normal(0.0, 0.25)),
+            saturation=1.0 + shift * rng.uniform(-0.45, 0.25),
+            gamma=math.exp(shift * rng.normal(0.0, 0.16)),
+            blur=level.blur * rng.uniform(0.3, 1.0),
+            noise=level.noise * rng.uniform(0.3, 1.0) * (1.5 if dim < 1.0 else 1.0),
+            vignette=rng.uniform(0.0, 0.25),
+            quality=int(rng.integers(75, 96)),
+        )
+
+    def apply(self, light: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """Image of a camera with this response.
+
+        Args:
+            light: (H, W, 3) float32, linear RGB, 1 = white.
+            rng: for the noise.
+
+        Returns:
+            (H, W, 3) uint8, BGR as OpenCV writes it.
+        """
+        grey = np.array([0.30, 0.59, 0.11])
+        mix = self.saturation * np.eye(3) + (1.0 - self.saturation) * grey[None, :]
+        matrix = (mix * np.array(self.gains)[None, :] * self.exposure)[::-1]  # rows: blue, green, red
+        image = cv2.transform(light, matrix.astype(np.float32))
+        if self.blur > 0.15:
+            image = cv2.GaussianBlur(image, (0, 0), self.blur)
+        np.maximum(image, 0.0, out=image)
+        image = image / (1.0 + 0.25 * image) * 1.25  # highlights roll off
+        image = cv2.pow(image, self.gamma / 2.2)
+        if self.noise > 0.0:
+            # Half of the noise is the same in all channels.
+            grain = rng.standard_normal(image.shape, dtype=np.float32)
+            grain = grain + rng.standard_normal(image.shape[:2], dtype=np.float32)[..., None]
+            image += grain * np.float32(self.noise / 255.0 / math.sqrt(2.0))
+        return cv2.convertScaleAbs(np.clip(image, 0.0, 1.0), alpha=255.0)
+
+
+@dataclass(frozen=True)
+class Camera:
+    """A pinhole camera without lens distortion.
+
+    Pixel coordinates are continuous: the first pixel covers 0 to 1, its centre is at 0.5.
+
+    Attributes:
+        position: x, y, z in the world.
+        yaw: direction of view over the ground, radians, 0 along x.
+        tilt: downward, radians.
+        focal: focal length in pixels.
+        width: of the image.
+        height: of the image.
+    """
+
+    position: tuple[float, float, float]
+    yaw: float
+    tilt: float
+    focal: float
+    width: int
+    height: int
+
+    def __post_init__(self) -> None:
+        if self.position[2] <= 0:
+            raise ValueError(f"position: got a height of {self.position[2]}, allowed is above the ground")
+        if self.focal <= 0 or self.width < 1 or self.height < 1:
+            raise ValueError(f"focal, width, height: got {self.focal}, {self.width}, {self.height}, allowed are > 0")
+
+    @cached_property
+    def rotation(self) -> np.ndarray:
+        """(3, 3), rows: right, down and forward in the world."""
+        level = np.array([math.cos(self.yaw), math.sin(self.yaw), 0.0])
+        forward = math.cos(self.tilt) * level - np.array([0.0, 0.0, math.sin(self.tilt)])
+        right = np.array([math.sin(self.yaw), -math.cos(self.yaw), 0.0])
+        return np.stack([right, np.cross(forward, right), forward])
+
+    @cached_property
+    def to_pixels(self) -> np.ndarray:
+        """(3, 3), offsets from the camera in the world to homogeneous pixels."""
+        intrinsics = np.array([[self.focal, 0.0, self.width / 2], [0.0, self.focal, self.height / 2], [0.0, 0.0, 1.0]])
+        return intrinsics @ self.rotation
+
+    def project(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Pixels (N, 2) and depths (N,) of world points (N, 3); pixels are meaningless where depth <= 0."""
+        image = (np.asarray(points, float) - np.array(self.position)) @ self.to_pixels.T
+        depth = image[:, 2]
+        return image[:, :2] / np.where(np.abs(depth) < 1e-9, 1e-9, depth)[:, None], depth
+
+    @cached_property
+    def ground_homography(self) -> np.ndarray:
+        """(3, 3), ground positions (x, y, 1) to homogeneous pixels; its inverse maps pixels to the ground."""
+        columns = self.to_pixels
+        return np.stack([columns[:, 0], columns[:, 1], -columns @ np.array(self.position)], axis=1)
+
+    def to_ground(self, pixels: np.ndarray) -> np.ndarray:
+        """Ground positions (N, 2) seen at pixels (N, 2) below the horizon."""
+        ground = np.concatenate([pixels, np.ones((len(pixels), 1))], axis=1) @ np.linalg.inv(self.ground_homography).T
+        return ground[:, :2] / ground[:, 2:]

@@ -1,0 +1,152 @@
+"""One moment of a tracking sequence, seen by all of its cameras."""
+
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from .camera import Camera, ColourResponse
+from .detector import detect
+from .folders import write_jpeg
+from .keypoints import seen_keypoints, viewpoint
+from .levels import get_level
+from .masks import encode_mask
+from .place import Place, make_place
+from .render import View, Window, full_view, person_boxes, render, silhouette_pixels
+from .scene import Crowd, Group, area_radius, dressed, gather, ring_camera
+from .seeds import rng_for
+from .shadows import draw_ground_maps
+
+WALKERS = 50000  # numbers of people in tracking sequences begin here
+SOFTNESS = 0.5  # pixels; a lens never gives the hard edges of one ray a pixel
+
+
+@dataclass(frozen=True)
+class SequenceTask:
+    """A sequence; `sequence` counts from 1, `size` is width and height."""
+
+    seed: int
+    level: str
+    sequence: int
+    frames: int
+    people: int
+    cameras: int
+    size: tuple[int, int]
+    fps: float
+
+
+@dataclass(frozen=True)
+class FrameTask:
+    """One frame, counted from 1, written under the folders of the sequence's cameras."""
+
+    sequence: SequenceTask
+    frame: int
+    folders: tuple[Path, ...]
+
+
+@dataclass(frozen=True)
+class SequenceScene:
+    """What all frames of a sequence share."""
+
+    crowd: Crowd
+    cameras: tuple[Camera, ...]
+    responses: tuple[ColourResponse, ...]
+    place: Place
+
+
+@lru_cache(maxsize=2)
+def sequence_scene(task: SequenceTask) -> SequenceScene:
+    """People, cameras and place of a sequence; people come back in other sequences of the same world."""
+    level = get_level(task.level)
+    pool = WALKERS + np.arange(task.people + (task.people + 1) // 2)
+    chosen = np.sort(rng_for(task.seed, "cast", task.sequence).permutation(pool)[: task.people])
+    people = [dressed(task.seed, int(number), level)[0] for number in chosen]
+    crowd = Crowd(task.seed, task.sequence, people, task.frames, task.fps)
+    radius = area_radius(task.people)
+    cameras, responses = [], []
+    for index in range(task.cameras):
+        rng = rng_for(task.seed, "mot camera", task.sequence, index)
+        cameras.append(ring_camera(rng, index, task.cameras, (radius + 2.5, radius + 5.0), task.size, 0.8))
+        responses.append(ColourResponse.sample(rng_for(task.seed, "mot response", task.sequence, index), level))
+    where = np.array([camera.position[:2] for camera in cameras])
+    place = make_place(rng_for(task.seed, "mot place", task.sequence), radius + 1.0, where)
+    return SequenceScene(crowd, tuple(cameras), tuple(responses), place)
+
+
+@dataclass(frozen=True)
+class Truth:
+    """Everybody in one image: index, box (left, top, width, height) and visibility."""
+
+    index: np.ndarray
+    boxes: np.ndarray
+    visibility: np.ndarray
+
+
+def frame_truth(camera: Camera, group: Group, view: View) -> Truth:
+    """Boxes and visibility of all people of whom any part would be in the image if they were alone.
+
+    Boxes hold the complete silhouette, hidden parts and parts beyond the image's border included; they are not
+    clipped. Visibility is the number of pixels that show the person over the number of pixels of the person rendered
+    alone, on an image that is large enough for the whole silhouette.
+    """
+    count = len(group.stands)
+    boxes = person_boxes(camera, group.primitives, count)
+    visible = np.bincount(view.people[view.people >= 0], minlength=count)
+    index = np.flatnonzero(view.alone > 0)
+    share = np.zeros(len(index))
+    for row, owner in enumerate(index):
+        x0, y0, x1, y1 = boxes[owner]
+        whole = view.alone[owner]
+        if x0 < 0 or y0 < 0 or x1 > camera.width or y1 > camera.height:
+            left, top, right, bottom = np.floor(x0), np.floor(y0), np.ceil(x1), np.ceil(y1)
+            window = Window(left, top, right, bottom, int(right - left), int(bottom - top))
+            whole = silhouette_pixels(camera, window, group.one(int(owner)))
+        share[row] = visible[owner] / max(whole, 1)
+    chosen = boxes[index]
+    return Truth(index, np.concatenate([chosen[:, :2], chosen[:, 2:] - chosen[:, :2]], 1), share)
+
+
+def render_frame(task: SequenceTask, frame: int, camera: int) -> tuple[np.ndarray, View, Group, Truth]:
+    """Image (H, W, 3) uint8 BGR of one camera (counted from 0) at one frame (from 1), with its exact truth."""
+    scene = sequence_scene(task)
+    group = gather(task.seed, get_level(task.level), scene.crowd.at(frame - 1))
+    eye, response = scene.cameras[camera], scene.responses[camera]
+    half = area_radius(task.people) + 8.0
+    maps = draw_ground_maps(scene.place.things, group.primitives, scene.place.light[:3], np.zeros(2), half, 20.0)
+    view = render(eye, full_view(eye), group.primitives, len(group.stands), group.materials, scene.place, maps)
+    light = cv2.GaussianBlur(view.light, (3, 3), SOFTNESS)
+    image = response.apply(light, rng_for(task.seed, "frame", task.sequence, camera, frame))
+    return image, view, group, frame_truth(eye, group, view)
+
+
+def write_frame(task: FrameTask) -> list[dict[str, Any]]:
+    """Write the images of all cameras; for each camera `gt` rows, `det` rows and the annotation."""
+    sequence = task.sequence
+    scene, level = sequence_scene(sequence), get_level(sequence.level)
+    results = []
+    for number, folder in enumerate(task.folders):
+        image, view, group, truth = render_frame(sequence, task.frame, number)
+        write_jpeg(folder / "img1" / f"{task.frame:06d}.jpg", image, scene.responses[number].quality)
+        rng = rng_for(sequence.seed, "detector", sequence.sequence, number, task.frame)
+        found = detect(rng, level, truth.boxes, truth.visibility, *sequence.size)
+        camera = scene.cameras[number]
+        people = []
+        for index, box, share in zip(truth.index, truth.boxes, truth.visibility):
+            stand = group.stands[index]
+            points = seen_keypoints(camera, full_view(camera), view, group.poses[index], int(index))
+            people.append({
+                "id": int(index) + 1,
+                "identity": stand.number,
+                "role": group.people[index].role,
+                "box": [round(float(v), 2) for v in box],
+                "viewpoint": round(viewpoint(camera, np.array(stand.position), stand.heading), 1),
+                "visibility": round(float(share), 4),
+                "ground": [round(v, 3) for v in stand.position],
+                "keypoints": [[round(float(x), 1), round(float(y), 1), int(v)] for x, y, v in points],
+                "mask": encode_mask(view.people == index),
+            })  # fmt: skip
+        results.append({"detections": found, "people": people})
+    return results

@@ -1,0 +1,154 @@
+"""Analytic intersections of rays with the world's primitives, each within its own screen box.
+
+Every primitive lives in an affine frame of its own, in which it is round and its axis is z, so ellipsoids and
+flattened limbs need no code of their own. The ray parameter is the same in both frames; since rays are not
+normalised and advance by one along the optical axis, it is the depth in metres.
+"""
+
+import math
+
+import numpy as np
+
+from .jit import compiled
+
+ROUNDED_CONE = 0  # convex hull of a ball of radius ra at z = 0 and one of radius rb at z = h
+CUT_CONE = 1  # truncated cone with flat ends: hems, skirts, brims
+BOX = 2  # the cube from -1 to 1
+NO_HIT = -1.0
+NEAR = 0.05  # metres; nothing nearer to the camera is drawn
+
+
+@compiled
+def hit_rounded_cone(ox, oy, oz, dx, dy, dz, h, ra, rb):
+    """Depth of the first hit of o + t d with a rounded cone (|ra - rb| < h, or h = 0), or -1."""
+    s = (ra - rb) / h if h > 0.0 else 0.0
+    c2 = 1.0 - s * s
+    low = ra * s
+    high = h + rb * s
+    # The side, c^2 (x^2 + y^2) = (ra - s z)^2, is part of the surface between the two tangent circles.
+    w = ra - s * oz
+    qa = c2 * (dx * dx + dy * dy) - s * s * dz * dz
+    qb = c2 * (ox * dx + oy * dy) + s * dz * w
+    qc = c2 * (ox * ox + oy * oy) - w * w
+    disc = qb * qb - qa * qc
+    if disc > 0.0 and qa != 0.0:
+        root = math.sqrt(disc)
+        t = (-qb - root) / qa
+        z = oz + t * dz
+        if t > NEAR and low <= z <= high and qa * t + qb < 0.0:
+            return t
+        if qa < 0.0:
+            t = (-qb + root) / qa
+            z = oz + t * dz
+            if t > NEAR and low <= z <= high and qa * t + qb < 0.0:
+                return t
+    dd = dx * dx + dy * dy + dz * dz
+    b = ox * dx + oy * dy + oz * dz
+    disc = b * b - dd * (ox * ox + oy * oy + oz * oz - ra * ra)
+    if disc > 0.0:
+        t = (-b - math.sqrt(disc)) / dd
+        if t > NEAR and oz + t * dz <= low:
+            return t
+    ez = oz - h
+    b = ox * dx + oy * dy + ez * dz
+    disc = b * b - dd * (ox * ox + oy * oy + ez * ez - rb * rb)
+    if disc > 0.0:
+        t = (-b - math.sqrt(disc)) / dd
+        if t > NEAR and oz + t * dz >= high:
+            return t
+    return NO_HIT
+
+
+@compiled
+def hit_cut_cone(ox, oy, oz, dx, dy, dz, h, ra, rb):
+    """Depth of the first hit of o + t d with a truncated cone, its flat ends included, or -1."""
+    k = (rb - ra) / h
+    if dz != 0.0:
+        # Entering through the end that faces the ray.
+        z, r = (0.0, ra) if dz > 0.0 else (h, rb)
+        t = (z - oz) / dz
+        x = ox + t * dx
+        y = oy + t * dy
+        if t > NEAR and x * x + y * y <= r * r:
+            return t
+    w = ra + k * oz
+    qa = dx * dx + dy * dy - k * k * dz * dz
+    qb = ox * dx + oy * dy - k * dz * w
+    qc = ox * ox + oy * oy - w * w
+    disc = qb * qb - qa * qc
+    if disc > 0.0 and qa != 0.0:
+        root = math.sqrt(disc)
+        for sign in (-1.0, 1.0):
+            t = (-qb + sign * root) / qa
+            z = oz + t * dz
+            if t > NEAR and 0.0 <= z <= h and qa * t + qb < 0.0:
+                return t
+    return NO_HIT
+
+
+@compiled
+def hit_box(ox, oy, oz, dx, dy, dz):
+    """Depth of the first hit of o + t d with the cube from -1 to 1, or -1; a camera inside sees nothing of it."""
+    near = -1e30
+    far = 1e30
+    for o, d in ((ox, dx), (oy, dy), (oz, dz)):
+        if abs(d) < 1e-12:
+            if abs(o) > 1.0:
+                return NO_HIT
+        else:
+            t0 = (-1.0 - o) / d
+            t1 = (1.0 - o) / d
+            near = max(near, min(t0, t1))
+            far = min(far, max(t0, t1))
+    return near if NEAR < near <= far else NO_HIT
+
+
+@compiled
+def cast(kinds, shapes, owners, local_origin, local_rays, boxes, depth, primitive, stamp, alone):
+    """Draw every primitive into the depth buffer.
+
+    Args:
+        kinds: (P,) int64, one of the kinds above.
+        shapes: (P, 3), h, ra, rb in the primitive's own frame.
+        owners: (P,) int64, index of the person, -1 for things; a person's primitives stand together.
+        local_origin: (P, 3), the camera's position in each frame.
+        local_rays: (P, 3, 3), rows: the ray of the first pixel, its change per column, per row.
+        boxes: (P, 4) int64, x0, y0, x1, y1 in pixels of the window, within it.
+        depth: (H, W), infinite where nothing has been drawn; changed in place.
+        primitive: (H, W) int32, -1 where nothing has been drawn; changed in place.
+        stamp: (H, W) int32, scratch that starts at -1.
+        alone: (N,) int64, receives each person's number of pixels as if nothing else was there.
+    """
+    for p in range(kinds.shape[0]):
+        kind = kinds[p]
+        h, ra, rb = shapes[p, 0], shapes[p, 1], shapes[p, 2]
+        ox, oy, oz = local_origin[p, 0], local_origin[p, 1], local_origin[p, 2]
+        ray = local_rays[p]
+        owner = owners[p]
+        for j in range(boxes[p, 1], boxes[p, 3]):
+            for i in range(boxes[p, 0], boxes[p, 2]):
+                dx = ray[0, 0] + i * ray[1, 0] + j * ray[2, 0]
+                dy = ray[0, 1] + i * ray[1, 1] + j * ray[2, 1]
+                dz = ray[0, 2] + i * ray[1, 2] + j * ray[2, 2]
+                if kind == ROUNDED_CONE:
+                    t = hit_rounded_cone(ox, oy, oz, dx, dy, dz, h, ra, rb)
+                elif kind == CUT_CONE:
+                    t = hit_cut_cone(ox, oy, oz, dx, dy, dz, h, ra, rb)
+                else:
+                    t = hit_box(ox, oy, oz, dx, dy, dz)
+                if t > 0.0:
+                    if owner >= 0 and stamp[j, i] != owner:
+                        stamp[j, i] = owner
+                        alone[owner] += 1
+                    if t < depth[j, i]:
+                        depth[j, i] = t
+                        primitive[j, i] = p
+
+
+def empty_buffers(height: int, width: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Depth (infinite), primitive index (-1) and stamp (-1) buffers of that size."""
+    return (
+        np.full((height, width), np.inf),
+        np.full((height, width), -1, np.int32),
+        np.full((height, width), -1, np.int32),
+    )
