@@ -1,6 +1,7 @@
 """A person's body and clothes as parts of a rig; metres for somebody 1.75 m tall, scaled by height."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -65,9 +66,9 @@ def make_rig(person: Person) -> Rig:
     build = Build(
         k=k,
         girth=g,
-        waist=(0.112 if person.feminine else 0.126) * k * (0.25 + 0.75 * g * g),
+        waist=(0.110 if person.feminine else 0.126) * k * (0.25 + 0.75 * g * g),
         hips=(0.158 if person.feminine else 0.150) * k * g,
-        chest=(0.130 if person.feminine else 0.148) * k * g,
+        chest=(0.126 if person.feminine else 0.138) * k * g,
         cloth=THICKNESS[person.outfit.top],
     )
     parts = [
@@ -90,6 +91,10 @@ def _materials(person: Person) -> list[np.ndarray]:
     top[m.STRAP_COLOUR] = m.linear(person.bag_colour) * 0.7
     top_colour = np.power(top[m.COLOUR_A], 1.0 / 2.2)
     bottom_folds = 0.18 if outfit.bottom == "leggings" else 0.45
+    # Trousers above the hem of the top are in the top's colour, should the body reach through it.
+    above = (0.0, _hem(person), 9.0)
+    cloth: dict[str, Any] = {"folds": bottom_folds, "fold_size": 0.1, "seed": person.detail + 5}
+    upper = m.material(outfit.bottom_colour, code=m.BLOCK, second=top_colour, p=above, **cloth)
     bare = 1.0 if person.hair == "bald" else 0.0
     return [
         m.material(person.skin, folds=0.05, seed=person.detail),
@@ -110,20 +115,11 @@ def _materials(person: Person) -> list[np.ndarray]:
         ),
         top,
         sleeve_material(person),
-        m.material(outfit.bottom_colour, folds=bottom_folds, fold_size=0.10, seed=person.detail + 5),
+        m.material(outfit.bottom_colour, **cloth),
         m.material(person.shoes, code=m.SHOE, second=person.sole, p=(-0.055, 0.0, 0.0), gloss=0.04),
         m.material(person.bag_colour, folds=0.15, fold_size=0.15, seed=person.detail + 9),
         m.material(person.hat_colour, folds=0.1, seed=person.detail + 11),
-        # Trousers above the hem of the top are in the top's colour, should the body reach through it.
-        m.material(
-            outfit.bottom_colour,
-            code=m.BLOCK,
-            second=top_colour,
-            p=(0.0, _hem(person), 9.0),
-            folds=bottom_folds,
-            fold_size=0.10,
-            seed=person.detail + 5,
-        ),  # fmt: skip
+        upper,
     ]
 
 
@@ -210,19 +206,19 @@ def _torso(person: Person, build: Build) -> list[Part]:
         _ball(PELVIS, HIPS, (-0.012, 0.0, -0.03), (build.hips, build.hips * 0.72, 0.12 * k), UPPER, HIPS),
     ]  # fmt: skip
     for shoulder, side in ((SHOULDER_L, 1.0), (SHOULDER_R, -1.0)):
-        inner = (NECK, CHEST, (-0.012, side * 0.03, -0.012))
+        inner = (NECK, CHEST, (-0.012, side * 0.025, -0.004))
         parts.append(
-            Part(inner, (shoulder, CHEST, (0.0, 0.0, 0.012)), (0.05 * k + t, 0.05 * k + t), TOP, texture=CHEST)
+            Part(inner, (shoulder, CHEST, (0.0, 0.0, 0.004)), (0.05 * k + t, 0.047 * k + t), TOP, texture=CHEST)
         )
         seat = (-0.05 * k, side * 0.07 * k, -0.06 * k)
         r = 0.082 * k * build.girth
         parts.append(_ball(PELVIS, HIPS, seat, (r, r, r), UPPER, HIPS))
         if person.feminine:
-            bust = (0.068 * k + t, side * 0.062 * k, 0.68 * length)
+            bust = (0.058 * k + t, side * 0.062 * k, 0.68 * length)
             parts.append(_ball(PELVIS, CHEST, bust, (0.06 * k, 0.058 * k, 0.06 * k), TOP, CHEST))
     if build.girth > 1.08:
-        r = build.waist * 0.9
-        parts.append(_ball(PELVIS, CHEST, (0.05 * k, 0.0, 0.2 * length), (r, r, 0.15 * k), TOP, CHEST))
+        r = build.waist * 0.97
+        parts.append(_ball(PELVIS, CHEST, (0.03 * k, 0.0, 0.2 * length), (r, r, 0.2 * k), TOP, CHEST))
     # The hem hangs clear of the thighs, so that no bare or trousered patch shows above it.
     outer = max(hips, size.hip + 0.083 * k * build.girth + 0.018) + 0.006
     hem, flare = _hem(person), 0.02 if person.outfit.top == "coat" else 0.0
@@ -245,13 +241,13 @@ def _arms(person: Person, build: Build) -> list[Part]:
         (SHOULDER_R, SLEEVE_R, ELBOW_R, WRIST_R, PALM_R),
     ):
         s, e, w, p = ((joint, CHEST, (0.0, 0.0, 0.0)) for joint in (shoulder, elbow, wrist, palm))
-        parts.append(Part(s, e, (0.054 * k + extra, 0.042 * k + extra), mat))
+        parts.append(Part(s, e, (0.050 * k + extra, 0.042 * k + extra), mat))
         parts.append(Part(e, w, (0.042 * k + extra, 0.029 * k + 0.9 * extra), mat))
         parts.append(Part(w, p, (0.027 * k, 0.031 * k), SKIN, scale=(0.62, 1.0, 1.0)))
         if top == "t-shirt":
-            parts.append(Part(s, s, (0.06 * k + t, 0.06 * k + t), SLEEVE))
+            parts.append(Part(s, s, (0.055 * k + t, 0.055 * k + t), SLEEVE))
             end = (sleeve, CHEST, (0.0, 0.0, 0.0))
-            parts.append(Part(s, end, (0.06 * k + t, 0.058 * k + t), SLEEVE, kind=CUT_CONE))
+            parts.append(Part(s, end, (0.055 * k + t, 0.057 * k + t), SLEEVE, kind=CUT_CONE))
     return parts
 
 

@@ -69,13 +69,17 @@ def reid_camera(seed: int, level: Level, camera: int, cameras: int) -> tuple[Cam
     rng = rng_for(seed, "reid camera", camera)
     view = ring_camera(rng, camera, cameras, (7.5, 13.0), (1920, 1080), 0.75)
     response = ColourResponse.sample(rng_for(seed, "reid response", camera), level)
-    place = make_place(rng_for(seed, "reid place", camera), CLEAR_RADIUS, np.array([view.position[:2]]))
+    place = make_place(
+        rng_for(seed, "reid place", camera), CLEAR_RADIUS, np.array([view.position[:2]]), level.light_change
+    )
     return view, response, place
 
 
 @lru_cache(maxsize=256)
 def _place_at(seed: int, level: Level, camera: int, cameras: int, sequence: int) -> Place:
-    return reid_camera(seed, level, camera, cameras)[2].relit(rng_for(seed, "reid light", camera, sequence))
+    return reid_camera(seed, level, camera, cameras)[2].relit(
+        rng_for(seed, "reid light", camera, sequence), level.light_change
+    )
 
 
 def _stands(rng: np.random.Generator, task: CropTask, level: Level, camera: Camera) -> tuple[list[Stand], int]:
@@ -130,7 +134,7 @@ def crop_window(rng: np.random.Generator, box: np.ndarray, kind: str, level: Lev
     """The detector's box around a silhouette box (x0, y0, x1, y1), with rays for the crop."""
     width, height = box[2] - box[0], box[3] - box[1]
     tall = 1.05 * height
-    wide = max(1.10 * width, 0.40 * tall)
+    wide = max(1.05 * width, 0.36 * tall)
     centre = (box[:2] + box[2:]) / 2
     around = np.array([centre[0] - wide / 2, centre[1] - tall / 2, wide, tall])
     x, y, w, h = jittered(rng, around, level.box_jitter)

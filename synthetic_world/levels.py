@@ -11,6 +11,7 @@ class Level:
         outfit_sharing: how many people wear garments of the same kinds and colours.
         neutral_clothes: share of garments in black, grey, navy, white or beige.
         colour_shift: strength of each camera's own colour response, 0 = all cameras alike.
+        light_change: how much the light differs between places and times of the day, 0..1.
         low_light: share of cameras that see a dim scene.
         occlusion: share of crops with another person between camera and subject.
         viewpoint_spread: largest angle between the walking direction and the camera, degrees; 180 = any.
@@ -22,6 +23,7 @@ class Level:
     outfit_sharing: int
     neutral_clothes: float
     colour_shift: float
+    light_change: float
     low_light: float
     occlusion: float
     viewpoint_spread: float
@@ -31,9 +33,9 @@ class Level:
 
 
 LEVELS = {
-    "easy": Level(1, 0.45, 0.15, 0.0, 0.05, 70.0, 0.3, 2.0, 0.02),
-    "medium": Level(2, 0.6, 0.5, 0.1, 0.2, 180.0, 0.6, 4.0, 0.04),
-    "hard": Level(4, 0.75, 1.0, 0.3, 0.4, 180.0, 1.0, 8.0, 0.06),
+    "easy": Level(1, 0.45, 0.1, 0.2, 0.0, 0.05, 70.0, 0.3, 2.0, 0.02),
+    "medium": Level(2, 0.6, 0.25, 0.4, 0.0, 0.2, 180.0, 0.6, 4.0, 0.04),
+    "hard": Level(4, 0.75, 0.8, 1.0, 0.2, 0.4, 180.0, 1.0, 8.0, 0.06),
 }
 
 

@@ -135,7 +135,7 @@ def _outfit(rng: np.random.Generator, level: Level, feminine: bool) -> Outfit:
 def _size(rng: np.random.Generator, feminine: bool) -> Proportions:
     height = float(np.clip(rng.normal(1.64 if feminine else 1.76, 0.07), 1.48, 1.98))
     legs = float(rng.normal(1.0, 0.025))
-    shoulder = float(rng.normal(0.094 if feminine else 0.106, 0.004)) * height
+    shoulder = float(rng.normal(0.090 if feminine else 0.101, 0.004)) * height
     hip_height = 0.505 * height * legs
     head = 0.5 * float(rng.normal(0.133, 0.004)) * height
     torso = 0.825 * height - hip_height - 0.01

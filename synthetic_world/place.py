@@ -45,9 +45,9 @@ class Place:
     style: np.ndarray
     indoor: bool
 
-    def relit(self, rng: np.random.Generator) -> "Place":
-        """The same place at another time of the day."""
-        return replace(self, light=_light(rng, self.indoor))
+    def relit(self, rng: np.random.Generator, change: float) -> "Place":
+        """The same place at another time of the day; `change` as in `Level.light_change`."""
+        return replace(self, light=_light(rng, self.indoor, change))
 
 
 class _Builder:
@@ -88,13 +88,14 @@ class _Builder:
         )
 
 
-def make_place(rng: np.random.Generator, clear_radius: float, cameras: np.ndarray) -> Place:
+def make_place(rng: np.random.Generator, clear_radius: float, cameras: np.ndarray, change: float) -> Place:
     """A random place around the origin.
 
     Args:
         rng: generator of this place.
         clear_radius: nothing stands within it, so that people can walk there.
         cameras: (C, 2), where cameras are; nothing stands near them or around the lines to the origin.
+        change: as in `Level.light_change`.
     """
     build = _Builder()
     indoor = bool(rng.random() < 0.25)
@@ -104,7 +105,7 @@ def make_place(rng: np.random.Generator, clear_radius: float, cameras: np.ndarra
         at = np.array([radius * math.cos(angle), radius * math.sin(angle)])
         if not _in_view(at, cameras):
             _thing(build, rng, at, indoor)
-    return Place(build.primitives(), np.stack(build.rows), _light(rng, indoor), _style(rng, indoor), indoor)
+    return Place(build.primitives(), np.stack(build.rows), _light(rng, indoor, change), _style(rng, indoor), indoor)
 
 
 def _in_view(at: np.ndarray, cameras: np.ndarray) -> bool:
@@ -198,21 +199,26 @@ def _thing(build: _Builder, rng: np.random.Generator, at: np.ndarray, indoor: bo
             build.add(ROUNDED_CONE, (0, 1, 1), wheel, (0.32, 0.12, 0.32), yaw, m.material((0.05, 0.05, 0.05)))
 
 
-def _light(rng: np.random.Generator, indoor: bool) -> np.ndarray:
+def _light(rng: np.random.Generator, indoor: bool, change: float) -> np.ndarray:
     azimuth, elevation = rng.uniform(0, 2 * math.pi), math.radians(rng.uniform(28, 65))
     sun = np.array(
         [math.cos(azimuth) * math.cos(elevation), math.sin(azimuth) * math.cos(elevation), math.sin(elevation)]
     )
-    warm = rng.uniform(-0.08, 0.12)
+    warm = change * rng.uniform(-0.08, 0.12)
     tint = np.array([1.0 + warm, 1.0, 1.0 - 1.4 * warm])
     if indoor:
         sun = np.array([0.25 * sun[0], 0.25 * sun[1], 0.96])
         direct, sky, bounce = 0.35 * tint, 0.75 * tint, 0.35 * tint
     else:
-        overcast = rng.uniform(0.0, 1.0)
+        overcast = 0.5 + change * rng.uniform(-0.5, 0.5)
         direct = (1.25 - 1.1 * overcast) * tint * np.array([1.05, 1.0, 0.92])
         sky = (0.5 + 0.45 * overcast) * np.array([0.92, 1.0, 1.12])
         bounce = (0.3 + 0.1 * overcast) * tint
+    # Cameras set their exposure so that level ground is about equally bright everywhere.
+    level = (
+        1.15 * math.exp(change * rng.normal(0.0, 0.12)) / float((direct * sun[2] / np.linalg.norm(sun) + sky).mean())
+    )
+    direct, sky, bounce = level * direct, level * sky, level * bounce
     haze = np.array([0.72, 0.78, 0.85]) if not indoor else np.array([0.6, 0.6, 0.58])
     return np.concatenate([sun / np.linalg.norm(sun), direct, sky, bounce, haze, [rng.uniform(0.001, 0.006)]])
 

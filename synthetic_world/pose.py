@@ -164,7 +164,7 @@ def _arms(joints: np.ndarray, frames: np.ndarray, size: Proportions, gait: Gait,
         free = own < 0.0
         swing = math.sin(phase + shift) * pace * (gait.arm_swing if free else 0.15 * gait.arm_swing)
         bend = gait.elbow + 0.35 * pace * gait.arm_swing * (1.0 + math.sin(phase + shift)) if free else own
-        joints[shoulder] = joints[NECK] + chest @ (0.0, side * size.shoulder, -0.055)
+        joints[shoulder] = joints[NECK] + chest @ (0.0, side * size.shoulder, -0.068)
         joints[elbow] = joints[shoulder] + size.upper_arm * _limb(swing, side * gait.spread)
         inward = side * (gait.spread - 0.09 - 0.25 * min(bend, 1.2))
         lower = _limb(swing + bend, inward)

@@ -29,10 +29,8 @@ def hash2(ix, iy, seed):
 @compiled
 def noise2(x, y, seed):
     """Smooth value noise, -1..1, features of size one."""
-    fx = math.floor(x)
-    fy = math.floor(y)
-    ix = int(fx)
-    iy = int(fy)
+    fx, fy = math.floor(x), math.floor(y)
+    ix, iy = int(fx), int(fy)
     ax = x - fx
     ay = y - fy
     ax = ax * ax * (3.0 - 2.0 * ax)
@@ -98,11 +96,9 @@ def pattern_mix(row, x, y, z):
     seed = int(row[13])
     if code == 1:
         return band(z, row[7], row[8])
-    if code == 2:
-        return band(math.atan2(y, x) / TAU + 0.5, 1.0 / row[9], row[8])
-    if code == 3:
+    if code == 2 or code == 3:
         across = band(math.atan2(y, x) / TAU + 0.5, 1.0 / row[9], row[8])
-        return 0.5 * (band(z, row[7], row[8]) + across)
+        return across if code == 2 else 0.5 * (band(z, row[7], row[8]) + across)
     if code == 4 or code == 5:
         side = x if code == 4 else -x
         if side <= 0.0:
@@ -152,15 +148,13 @@ def facade(row, u, z):
                 0.08 + 0.4 * h2 * ink,
                 0.08 + 0.4 * (0.6 * h3 + 0.4 * h2) * ink,
             )
-        frame = 1.0 if half - au < 0.02 or half - az < 0.025 or au < 0.012 else 0.0
-        if frame > 0.0:
+        if half - au < 0.02 or half - az < 0.025 or au < 0.012:  # the frame
             return 0.55, 0.55, 0.53
         glow = 0.06 + 0.22 * h * h + 0.10 * (fz - cz) + 0.05 * noise2(u * 1.3 + 9.0 * h, z * 0.8, seed)
         return row[4] * glow * 3.0, row[5] * glow * 3.0, row[6] * glow * 3.0
-    if row[10] > 0.0:
-        brick_row = math.floor(z / 0.24)
-        shift = 0.5 * (int(brick_row) % 2)
-        if band(z, 0.24, 0.1) > 0.0 or band(u + shift * 0.5, 0.5, 0.05) > 0.0:
+    if row[10] > 0.0:  # bricks
+        shift = 0.25 * (int(z / 0.24) % 2)
+        if band(z, 0.24, 0.1) > 0.0 or band(u + shift, 0.5, 0.05) > 0.0:
             rough *= 0.82
     if z < 0.5:
         rough *= 0.75
@@ -304,8 +298,7 @@ def lit(light, nx, ny, nz, vx, vy, vz, sun, gloss):
 @compiled
 def folded(row, qx, qy, qz, nx, ny, nz, axis):
     """Normal after cloth folds: the slope of noise that is fixed to the body."""
-    seed = int(row[13])
-    size = row[12]
+    seed, size = int(row[13]), row[12]
     angle = math.atan2(qy, qx)
     # Folds run more around a limb than along it; the angle is stretched to metres of a limb of usual girth.
     u = abs(angle) * 0.09 / size + (7.0 if angle > 0.0 else 0.0)
@@ -398,9 +391,7 @@ def shade(
             else:
                 t = 300.0
                 up = min(1.0, 2.5 * dz * norm)
-                r = light[12] * (1.0 - 0.35 * up)
-                g = light[13] * (1.0 - 0.22 * up)
-                b = light[14]
+                r, g, b = light[12] * (1.0 - 0.35 * up), light[13] * (1.0 - 0.22 * up), light[14]
             haze = 1.0 - math.exp(-light[15] * t)
             image[j, i, 0] = r + (light[12] - r) * haze
             image[j, i, 1] = g + (light[13] - g) * haze
