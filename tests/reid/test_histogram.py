@@ -24,15 +24,23 @@ def test_form_of_the_features():
 
 
 def test_hellinger_by_hand():
-    # One colour each, hence one bin a histogram: features share nothing, or everything, in each stripe.
-    red, half = np.zeros((128, 64, 3), np.uint8), np.zeros((128, 64, 3), np.uint8)
-    red[:] = (255, 0, 0)
-    half[:] = (255, 0, 0)
-    half[64:] = (0, 0, 255)
-    first, second = ColourHistogram()([red, half])
-    assert np.count_nonzero(first) == 2 * STRIPES
-    # Stripes are 22, 21, 21 | 22, 21, 21 rows high: the border at 64 is one of theirs.
-    assert first @ second == pytest.approx(0.5, abs=1e-6)
+    # One colour a stripe, hence one bin a histogram. The colours average to grey, so they stay as they are.
+    colours = np.eye(3, dtype=np.uint8) * 255
+    stripe = np.arange(128) * STRIPES // 128
+    first, second = (
+        np.repeat(colours[order][stripe][:, None], 64, axis=1) for order in ([0, 0, 1, 1, 2, 2], [0, 0, 2, 2, 1, 1])
+    )
+    features = ColourHistogram()([first, second])
+    assert np.count_nonzero(features[0]) == 2 * STRIPES
+    assert features[0] @ features[1] == pytest.approx(1 / 3, abs=1e-6)  # two of six stripes agree
+
+
+def test_tint_of_the_camera_is_taken_out():
+    image = person((180, 60, 60), (60, 60, 140), background=(100, 100, 100), noise=10)
+    tinted = (image * np.array([1.0, 0.8, 0.7])).astype(np.uint8)
+    other = person((60, 180, 60), (60, 60, 140), background=(100, 100, 100), noise=10)
+    distances = euclidean_distances(ColourHistogram()([image]), ColourHistogram()([tinted, other]))[0]
+    assert distances[0] < 0.6 * distances[1]
 
 
 def test_same_clothes_are_nearer_than_others():
