@@ -97,11 +97,5 @@ def rank(
 
 
 def scores_of(result: RankResult) -> dict[str, float | int]:
-    """Returns the numbers of a record, ratios in 0..1."""
-    cmc = result.cmc
-    return {f"Rank-{k}": float(cmc[k - 1]) for k in (1, 5, 10) if k <= len(cmc)} | {
-        "mAP": float(result.mAP),
-        "mINP": float(result.mINP),
-        "num_valid": int(result.num_valid),
-        "num_skipped": int(result.num_skipped),
-    }
+    """Returns the numbers of a record: ratios in 0..1, and how many queries they are over."""
+    return result.scores() | {"num_valid": result.num_valid, "num_skipped": result.num_skipped}
