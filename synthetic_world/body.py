@@ -20,6 +20,8 @@ from .pose import (
     FOOT_L,
     FOOT_R,
     HEAD,
+    HEEL,
+    HEEL_RADIUS,
     HEM_L,
     HEM_R,
     HIP_L,
@@ -36,8 +38,10 @@ from .pose import (
     SKULL,
     SLEEVE_L,
     SLEEVE_R,
+    TOE_RADIUS,
     WRIST_L,
     WRIST_R,
+    toe_of,
 )  # fmt: skip
 from .raycast import BOX, CUT_CONE
 from .rig import Part, Rig
@@ -275,8 +279,8 @@ def _legs(person: Person, build: Build) -> list[Part]:
             parts.append(Part(bulge, bulge, (1.0, 1.0), mat, scale=(0.050 * k, 0.050 * k, 0.11 * k)))
         if kind == "shorts":
             parts.append(Part(at[hip], at[hem], (0.1 * k * g, 0.087 * k), UPPER, kind=CUT_CONE, texture=HIPS))
-        heel, toe = (ankle, foot, (-0.022, 0.0, -0.038)), (ankle, foot, (0.135 * k, 0.0, -0.049))
-        parts.append(Part(heel, toe, (0.037, 0.026), SHOE, scale=(1.0, 1.15, 1.0), texture=foot, front=2))
+        heel, toe = (ankle, foot, HEEL), (ankle, foot, toe_of(person.size))
+        parts.append(Part(heel, toe, (HEEL_RADIUS, TOE_RADIUS), SHOE, scale=(1.15, 1.0, 1.0), texture=foot, front=2))
         parts.append(_ball(ankle, foot, (-0.002, 0.0, -0.02), (0.038, 0.045, 0.04), SHOE, foot))
     if kind == "skirt":
         length = 0.42 * k

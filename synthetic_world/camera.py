@@ -21,7 +21,6 @@ class ColourResponse:
         gamma: 1 is the usual display curve, more is darker in the middle.
         blur: standard deviation, pixels of the written image.
         noise: standard deviation, 8-bit steps.
-        vignette: loss of light in the corners, 0..1.
         quality: of the JPEG, 1..100.
     """
 
@@ -31,7 +30,6 @@ class ColourResponse:
     gamma: float = 1.0
     blur: float = 0.0
     noise: float = 0.0
-    vignette: float = 0.0
     quality: int = 92
 
     @classmethod
@@ -48,7 +46,6 @@ class ColourResponse:
             gamma=math.exp(shift * rng.normal(0.0, 0.16)),
             blur=level.blur * rng.uniform(0.3, 1.0),
             noise=level.noise * rng.uniform(0.3, 1.0) * (1.5 if dim < 1.0 else 1.0),
-            vignette=rng.uniform(0.0, 0.25),
             quality=int(rng.integers(75, 96)),
         )
 

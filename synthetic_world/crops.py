@@ -70,15 +70,15 @@ def reid_camera(seed: int, level: Level, camera: int, cameras: int) -> tuple[Cam
     view = ring_camera(rng, camera, cameras, (7.5, 13.0), (1920, 1080), 0.75)
     response = ColourResponse.sample(rng_for(seed, "reid response", camera), level)
     place = make_place(
-        rng_for(seed, "reid place", camera), CLEAR_RADIUS, np.array([view.position[:2]]), level.light_change
+        rng_for(seed, "reid place", camera), CLEAR_RADIUS, np.array([view.position[:2]]), level.place_change
     )
     return view, response, place
 
 
 @lru_cache(maxsize=256)
 def _place_at(seed: int, level: Level, camera: int, cameras: int, sequence: int) -> Place:
-    return reid_camera(seed, level, camera, cameras)[2].relit(
-        rng_for(seed, "reid light", camera, sequence), level.light_change
+    return reid_camera(seed, level, camera, cameras)[2].revisited(
+        rng_for(seed, "reid light", camera, sequence), level.place_change
     )
 
 

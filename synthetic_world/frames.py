@@ -72,7 +72,7 @@ def sequence_scene(task: SequenceTask) -> SequenceScene:
         cameras.append(ring_camera(rng, index, task.cameras, (radius + 2.5, radius + 5.0), task.size, 0.8))
         responses.append(ColourResponse.sample(rng_for(task.seed, "mot response", task.sequence, index), level))
     where = np.array([camera.position[:2] for camera in cameras])
-    place = make_place(rng_for(task.seed, "mot place", task.sequence), radius + 1.0, where, level.light_change)
+    place = make_place(rng_for(task.seed, "mot place", task.sequence), radius + 1.0, where, level.place_change)
     return SequenceScene(crowd, tuple(cameras), tuple(responses), place)
 
 

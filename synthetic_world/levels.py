@@ -11,7 +11,7 @@ class Level:
         outfit_sharing: how many people wear garments of the same kinds and colours.
         neutral_clothes: share of garments in black, grey, navy, white or beige.
         colour_shift: strength of each camera's own colour response, 0 = all cameras alike.
-        light_change: how much the light differs between places and times of the day, 0..1.
+        place_change: how much light and ground differ between places and times of the day, 0..1.
         low_light: share of cameras that see a dim scene.
         occlusion: share of crops with another person between camera and subject.
         viewpoint_spread: largest angle between the walking direction and the camera, degrees; 180 = any.
@@ -23,7 +23,7 @@ class Level:
     outfit_sharing: int
     neutral_clothes: float
     colour_shift: float
-    light_change: float
+    place_change: float
     low_light: float
     occlusion: float
     viewpoint_spread: float

@@ -137,7 +137,7 @@ def _size(rng: np.random.Generator, feminine: bool) -> Proportions:
     legs = float(rng.normal(1.0, 0.025))
     shoulder = float(rng.normal(0.090 if feminine else 0.101, 0.004)) * height
     hip_height = 0.505 * height * legs
-    head = 0.5 * float(rng.normal(0.133, 0.004)) * height
+    head = 0.5 * float(np.clip(rng.normal(0.133, 0.003), 0.126, 0.142)) * height
     torso = 0.825 * height - hip_height - 0.01
     return Proportions(
         height=height,

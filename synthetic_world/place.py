@@ -45,9 +45,9 @@ class Place:
     style: np.ndarray
     indoor: bool
 
-    def relit(self, rng: np.random.Generator, change: float) -> "Place":
-        """The same place at another time of the day; `change` as in `Level.light_change`."""
-        return replace(self, light=_light(rng, self.indoor, change))
+    def revisited(self, rng: np.random.Generator, change: float) -> "Place":
+        """The same surroundings with other light and other ground; `change` as in `Level.place_change`."""
+        return replace(self, light=_light(rng, self.indoor, change), style=_style(rng, self.indoor, change))
 
 
 class _Builder:
@@ -95,7 +95,7 @@ def make_place(rng: np.random.Generator, clear_radius: float, cameras: np.ndarra
         rng: generator of this place.
         clear_radius: nothing stands within it, so that people can walk there.
         cameras: (C, 2), where cameras are; nothing stands near them or around the lines to the origin.
-        change: as in `Level.light_change`.
+        change: as in `Level.place_change`.
     """
     build = _Builder()
     indoor = bool(rng.random() < 0.25)
@@ -105,7 +105,9 @@ def make_place(rng: np.random.Generator, clear_radius: float, cameras: np.ndarra
         at = np.array([radius * math.cos(angle), radius * math.sin(angle)])
         if not _in_view(at, cameras):
             _thing(build, rng, at, indoor)
-    return Place(build.primitives(), np.stack(build.rows), _light(rng, indoor, change), _style(rng, indoor), indoor)
+    return Place(
+        build.primitives(), np.stack(build.rows), _light(rng, indoor, change), _style(rng, indoor, change), indoor
+    )
 
 
 def _in_view(at: np.ndarray, cameras: np.ndarray) -> bool:
@@ -223,10 +225,12 @@ def _light(rng: np.random.Generator, indoor: bool, change: float) -> np.ndarray:
     return np.concatenate([sun / np.linalg.norm(sun), direct, sky, bounce, haze, [rng.uniform(0.001, 0.006)]])
 
 
-def _style(rng: np.random.Generator, indoor: bool) -> np.ndarray:
+def _style(rng: np.random.Generator, indoor: bool, change: float) -> np.ndarray:
     style = np.zeros(13)
-    kind = POLISHED if indoor else int(rng.choice([ASPHALT, TILES, GRASS_AND_PATH], p=[0.35, 0.45, 0.2]))
+    kind = POLISHED if indoor else int(rng.choice([ASPHALT, TILES, GRASS_AND_PATH], p=[0.4, 0.5, 0.1]))
+    # Grounds differ around a common grey; the more so, the more places differ.
     first = np.array(STONES[rng.integers(len(STONES))]) * rng.uniform(0.75, 1.3)
+    first = 0.27 + (0.4 + 0.6 * change) * (first - 0.27)
     second = first * rng.uniform(0.75, 1.25)
     angle = rng.uniform(0, math.pi)
     style[0], style[1:4], style[4:7] = kind, first, second
@@ -237,7 +241,7 @@ def _style(rng: np.random.Generator, indoor: bool) -> np.ndarray:
         style[4:7] = (0.10, 0.17, 0.05)
         style[11] = rng.uniform(0.0, 0.35)
     elif kind == ASPHALT:
-        style[1:4] = np.array((0.15, 0.15, 0.16)) * rng.uniform(0.7, 1.6)
+        style[1:4] = 0.6 * first + 0.4 * np.array((0.15, 0.15, 0.16)) * rng.uniform(0.7, 1.3)
         style[7] = rng.choice([0.0, 3.0, 5.0])
     elif kind == POLISHED:
         style[12] = 0.08

@@ -28,7 +28,10 @@ KEYPOINTS = (
 FACE = (
     (0.105, 0.0, -0.02), (0.085, 0.032, 0.01), (0.085, -0.032, 0.01), (0.0, 0.076, -0.01), (0.0, -0.076, -0.01),
 )  # fmt: skip
-SOLE = 0.075  # of the ankle above the ground in a shoe, metres
+# Balls of a shoe in the foot's frame, metres: centre, radius. The toe's distance grows with the body.
+HEEL, HEEL_RADIUS = (-0.022, 0.0, -0.038), 0.037
+TOE, TOE_RADIUS = (0.135, 0.0, -0.049), 0.026
+USUAL_HEIGHT = 1.75  # metres
 
 
 @dataclass(frozen=True)
@@ -129,7 +132,7 @@ def walk(size: Proportions, gait: Gait, phase: float, pace: float, position: np.
     _arms(joints, frames, size, gait, phase, pace)
     for joint, (first, second, share) in BETWEEN.items():
         joints[joint] = (1.0 - share) * joints[first] + share * joints[second]
-    lowest = min(_lowest(joints[ANKLE_L], frames[FOOT_L]), _lowest(joints[ANKLE_R], frames[FOOT_R]))
+    lowest = min(_lowest(size, joints[ANKLE_L], frames[FOOT_L]), _lowest(size, joints[ANKLE_R], frames[FOOT_R]))
     joints[:, 2] -= lowest
     turn = _about_up(heading)
     joints = joints @ turn.T + (position[0], position[1], 0.0)
@@ -172,11 +175,16 @@ def _arms(joints: np.ndarray, frames: np.ndarray, size: Proportions, gait: Gait,
         joints[palm] = joints[wrist] + 0.09 * lower
 
 
-def _lowest(ankle: np.ndarray, foot: np.ndarray) -> float:
+def toe_of(size: Proportions) -> tuple[float, float, float]:
+    """Centre of the toe's ball in the foot's frame."""
+    return TOE[0] * size.height / USUAL_HEIGHT, TOE[1], TOE[2]
+
+
+def _lowest(size: Proportions, ankle: np.ndarray, foot: np.ndarray) -> float:
     """Height of the lowest point of a shoe: under the heel or under the toes."""
-    heel = ankle + foot @ (-0.05, 0.0, -SOLE)
-    toes = ankle + foot @ (0.15, 0.0, -SOLE)
-    return float(min(heel[2], toes[2]))
+    heel = ankle + foot @ HEEL
+    toes = ankle + foot @ toe_of(size)
+    return float(min(heel[2] - HEEL_RADIUS, toes[2] - TOE_RADIUS))
 
 
 def _keypoints(joints: np.ndarray, frames: np.ndarray, size: Proportions) -> np.ndarray:
