@@ -36,7 +36,10 @@ class ColourResponse:
     def sample(cls, rng: np.random.Generator, level: Level) -> "ColourResponse":
         """One camera's response at that level."""
         shift = level.colour_shift
-        gains = np.exp(shift * rng.normal(0.0, 0.16, 3))
+        # Casts differ in direction, not in strength, so that worlds of different seeds are about equally hard.
+        cast = rng.normal(0.0, 1.0, 3)
+        cast -= cast.mean()
+        gains = np.exp(shift * rng.uniform(0.16, 0.28) * cast / max(float(np.linalg.norm(cast)), 1e-6))
         gains /= gains.mean()
         dim = 0.4 if rng.random() < level.low_light else 1.0
         return cls(
