@@ -1,6 +1,7 @@
 """Camera, ground plane, bodies, crowd and masks."""
 
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -143,3 +144,8 @@ def test_bad_arguments_are_refused() -> None:
     with pytest.raises(ValueError, match="position: got a height of 0"):
         Camera((0.0, 0.0, 0.0), 0.0, 0.0, 500.0, 640, 480)
     assert level_table().count("\n") == 11
+
+
+def test_the_readme_shows_the_level_table(repository: Path) -> None:
+    text = (repository / "synthetic_world" / "README.md").read_text()
+    assert "\n".join(level_table().splitlines()[2:]) in text
