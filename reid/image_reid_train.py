@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import os
 import sys
 from pathlib import Path
 from typing import Annotated, Literal
@@ -24,6 +25,7 @@ from reid.data.loader import training_loader
 from reid.data.market1501 import Market1501, read_market1501
 from reid.data.samplers import PKBatchSampler
 from reid.data.transforms import Augmentation, TrainTransform
+from reid.distances import available_threads
 from reid.embedder import Embedder
 from reid.engine import Trainer
 from reid.evaluation import embed_samples, rank, scores_of
@@ -96,6 +98,8 @@ class TrainConfig:
     """Processes that decode images when these do not fit into the cache."""
     cache_megabytes: int = 2048
     """Decoded training images are kept in memory when all fit into this."""
+    threads: int = 0
+    """CPU threads a process; 0 shares the cores among the processes, where accelerate's launcher would take one."""
     seed: int = 0
     """Seed of weights, order and augmentation."""
 
@@ -111,8 +115,15 @@ def _check(config: TrainConfig) -> None:
         )
     if config.epochs < 0:
         raise ValueError(f"epochs: got {config.epochs}, allowed: 0 or more")
+    if config.threads < 0:
+        raise ValueError(f"threads: got {config.threads}, allowed: 0 (all cores) or more")
     if config.eval_every < 0:
         raise ValueError(f"eval_every: got {config.eval_every}, allowed: 0 (only at the end) or more")
+
+
+def _set_threads(config: TrainConfig, accelerator: Accelerator) -> None:
+    processes = int(os.environ.get("LOCAL_WORLD_SIZE", accelerator.num_processes))
+    torch.set_num_threads(config.threads or max(1, available_threads() // processes))
 
 
 def _build_trainer(
@@ -162,6 +173,7 @@ def main(config: TrainConfig) -> None:
     """Trains, writing the checkpoint and the scores after the last epoch."""
     _check(config)
     accelerator = Accelerator()
+    _set_threads(config, accelerator)
     set_seed(config.seed)
     console = Console(quiet=not accelerator.is_main_process)
     data = read_market1501(config.root)

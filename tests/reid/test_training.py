@@ -13,6 +13,7 @@ from reid.data.base import Sample
 from reid.data.images import Preprocessing
 from reid.data.loader import training_loader
 from reid.data.samplers import PKBatchSampler
+from reid.distances import available_threads
 from reid.image_reid_train import TrainConfig, main
 
 SMALL: dict[str, Any] = {"batch_size": 16, "epochs": 1, "height": 32, "width": 16, "warmup_epochs": 0.5}
@@ -91,8 +92,8 @@ def test_every_option_changes_the_weights(
 def test_the_list_of_options_is_whole() -> None:
     marks = test_every_option_changes_the_weights.pytestmark  # type: ignore[attr-defined]
     tested = {name for options in marks[0].args[1] for name in options}
-    # Where data comes from and goes to, and what the two other tests here look at.
-    elsewhere = {"root", "out", "eval_every", "workers", "cache_megabytes"}
+    # Where data comes from and goes to, and what other tests here look at.
+    elsewhere = {"root", "out", "eval_every", "workers", "cache_megabytes", "threads"}
     assert tested | elsewhere == {field.name for field in dataclasses.fields(TrainConfig)}
 
 
@@ -106,6 +107,17 @@ def test_cache_and_workers_act(tiny_market: Path) -> None:
     assert batches[0][0].dtype == torch.uint8 and batches[0][0].shape == (4, 3, 32, 16)
 
 
+def test_threads_act(tiny_market: Path, tmp_path: Path) -> None:
+    before = torch.get_num_threads()
+    try:
+        train(tiny_market, tmp_path, epochs=0, threads=1)
+        assert torch.get_num_threads() == 1
+        train(tiny_market, tmp_path, epochs=0)
+        assert torch.get_num_threads() == available_threads()
+    finally:
+        torch.set_num_threads(before)
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -113,6 +125,7 @@ def test_cache_and_workers_act(tiny_market: Path) -> None:
         ({"batch_size": 64}, "at most the 8 identities"),
         ({"epochs": -1}, "epochs"),
         ({"eval_every": -1}, "eval_every"),
+        ({"threads": -1}, "threads"),
         ({"backbone": "resnet50"}, "allowed: cares18, seres18"),
         ({"backbone": "seres18", "attention": "triplet"}, "unknown option attention"),
         ({"cross_entropy_weight": 0.0, "triplet_weight": 0.0, "center_weight": 0.0}, "every loss term is 0"),
