@@ -43,6 +43,7 @@ class Results:
 
     Attributes:
         folder: The run's folder.
+        sequences: The tracking world's folder.
         scores: Method to its score records, one a distance.
         tracking: Tracker to its score record.
         epochs: The rows of metrics.jsonl.
@@ -51,6 +52,7 @@ class Results:
     """
 
     folder: Path
+    sequences: Path
     scores: dict[str, list[dict[str, Any]]]
     tracking: dict[str, dict[str, Any]]
     epochs: list[dict[str, float]]
@@ -82,11 +84,11 @@ def tracking_rows(results: Results) -> list[tuple[str, ...]]:
 def print_tables(results: Results, console: Console) -> None:
     """Prints both parts of the result table."""
     parts = (
-        ("re-identification", REID_COLUMNS, reid_rows(results), 3),
-        ("tracking (all sequences; frames/s is the tracker alone)", TRACKING_COLUMNS, tracking_rows(results), 1),
+        (f"re-identification on {_world(results)}", REID_COLUMNS, reid_rows(results), 3),
+        (f"tracking on {results.sequences.name}; frames/s: tracker alone", TRACKING_COLUMNS, tracking_rows(results), 1),
     )
     for title, columns, rows, texts in parts:
-        table = Table(title=f"{title}, {_world(results)}", title_justify="left")
+        table = Table(title=title, title_justify="left")
         for position, column in enumerate(columns):
             table.add_column(column, justify="left" if position < texts else "right")
         for row in rows:
@@ -101,7 +103,9 @@ def _world(results: Results) -> str:
 
 
 def _table(columns: tuple[str, ...], rows: list[tuple[str, ...]], texts: int, decisive: int) -> str:
-    best = max(range(len(rows)), key=lambda index: float(rows[index][decisive]))
+    # A transductive score is no rival of an inductive one.
+    fair = [index for index, row in enumerate(rows) if "transductive" not in row]
+    best = max(fair, key=lambda index: float(rows[index][decisive]))
 
     def cells(tag: str, row: tuple[str, ...]) -> str:
         kinds = (' class="text"' if position < texts else "" for position in range(len(row)))
@@ -123,7 +127,7 @@ def _image(path: Path, caption: str) -> str:
 
 def _frame_images(results: Results, folder: Path) -> list[str]:
     """Draws two moments of the first sequence, by the tracker with and without appearance."""
-    sequences = sorted((results.folder / "world-mot" / "train").iterdir())
+    sequences = sorted((results.sequences / "train").iterdir())
     sequence = next(path for path in sequences if (path / "seqinfo.ini").is_file())
     count = len(list((sequence / "img1").iterdir()))
     frames = sorted({max(1, count // 2), count})
@@ -162,7 +166,7 @@ def write_report(results: Results, path: Path) -> None:
         _image(trained / f"ranked_lists_{distance}.jpg", caption)
         for distance, caption in (
             ("euclidean", "Euclidean distance: each row a query and its first ten; green is right, red is wrong"),
-            ("jaccard", "The same queries chosen anew after Jaccard re-ranking (transductive)"),
+            ("jaccard", "After Jaccard re-ranking (transductive); best, random and worst queries are chosen anew"),
         )
     )
     commands = "".join(

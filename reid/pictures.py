@@ -77,7 +77,10 @@ def draw_loss_curve(rows: Sequence[Mapping[str, Any]], path: str | os.PathLike[s
     for number, name in enumerate(losses):
         style = {"color": INK, "linewidth": 2.4} if name == "loss" else {"color": COLOURS[number % len(COLOURS)]}
         first.plot(*_series(rows, name), label="total" if name == "loss" else name[5:], marker=".", **style)
-    _finish(first, "Training loss", "epoch", "loss", "upper right")
+    values = [row[name] for row in rows for name in losses if row.get(name, 0) > 0]
+    if values and max(values) > 50 * min(values):
+        first.set_yscale("log")  # the center loss is hundreds of times the others
+    _finish(first, "Training loss, each term before its weight", "epoch", "loss", "upper right")
     if others:
         _draw_scores(others[0], rows, scores, has_rate)
     for axes in (first, *others):
