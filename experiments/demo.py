@@ -132,8 +132,8 @@ def _reid_steps(config: DemoConfig) -> list[Step]:
 
 def _tracking_steps(config: DemoConfig) -> list[Step]:
     benchmark = ["tracking/mot16_benchmark.py", "--gt", str(_mot_data(config) / "train"), "--tracking-method"]
-    # 0.4 is the paper's limit for an extractor trained like ours; its 0.3 is for others.
-    model = ["--reid", str(config.out / "model.onnx"), "--max-cosine", "0.4"]
+    # Chosen on the world's seeds 7, 11 and 12 (experiments/README.md); the demo's own seed had no say.
+    model = ["--reid", str(config.out / "model.onnx"), "--max-cosine", "0.6"]
     return [
         Step("tracking with appearance", [*benchmark, "strongsort", *model, "--out", str(config.out / "track-reid")]),
         Step(
