@@ -1,4 +1,4 @@
-"""Command line: `python -m synthetic_world reid|mot --out DIR ...`."""
+"""Command line: `python -m synthetic_world reid|mot|judge|sheet ...`."""
 
 import argparse
 import sys
@@ -7,8 +7,11 @@ from pathlib import Path
 
 import cv2
 
+from . import judge, sheet
 from .export import MotOptions, ReidOptions, write_mot, write_reid
 from .levels import LEVELS
+
+OTHERS = {"judge": judge.run, "sheet": sheet.run}
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -37,25 +40,31 @@ def _parser() -> argparse.ArgumentParser:
             "--processes", type=int, default=1, help="work in that many processes; the bytes stay the same"
         )
         command.add_argument("--overwrite", action="store_true", help="replace a folder that is not empty")
+    judge.add_arguments(commands.add_parser("judge", help="say how real and how hard the world is, by real networks"))
+    sheet.add_arguments(commands.add_parser("sheet", help="draw a level: one row a person, one column a camera"))
     return parser
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; the exit code."""
     parser = _parser()
-    options = vars(parser.parse_args(arguments))
-    command, out = options.pop("command"), options.pop("out")
-    run = {"processes": options.pop("processes"), "overwrite": options.pop("overwrite")}
+    parsed = parser.parse_args(arguments)
     cv2.setNumThreads(1)  # work is spread over processes, not threads
-    started = time.monotonic()
     try:
+        if parsed.command in OTHERS:
+            OTHERS[parsed.command](parsed)
+            return 0
+        options = vars(parsed)
+        command, out = options.pop("command"), options.pop("out")
+        run = {"processes": options.pop("processes"), "overwrite": options.pop("overwrite")}
+        started = time.monotonic()
         if command == "reid":
             count = write_reid(ReidOptions(**options), out, **run)
             print(f"{out}: {count} images in {time.monotonic() - started:.1f} s")
         else:
             names = write_mot(MotOptions(**options), out, **run)
             print(f"{out}: {', '.join(names)} in {time.monotonic() - started:.1f} s")
-    except (ValueError, FileExistsError) as error:
+    except (ValueError, FileExistsError, FileNotFoundError) as error:
         parser.error(str(error))
     return 0
 
