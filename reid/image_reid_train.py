@@ -1,7 +1,6 @@
 """Trains an image re-identification network: `accelerate launch reid/image_reid_train.py --root DIR`."""
 
 import dataclasses
-import math
 import os
 import sys
 from pathlib import Path
@@ -109,7 +108,7 @@ def _model_options(config: TrainConfig) -> dict[str, str]:
 
 
 def _check(config: TrainConfig) -> None:
-    if config.batch_size % config.num_instances:
+    if config.num_instances < 1 or config.batch_size < 1 or config.batch_size % config.num_instances:
         raise ValueError(
             f"batch_size: got {config.batch_size}, allowed: a multiple of num_instances ({config.num_instances})"
         )
@@ -156,7 +155,7 @@ def _build_trainer(
     optimizers = [build_optimizer(config.optimizer, model, config.lr, config.weight_decay)]
     if loss.center_parameters():
         optimizers.append(build_center_optimizer(loss.center_parameters(), config.center_lr))
-    steps = math.ceil(len(sampler) / accelerator.num_processes)
+    steps = max(1, len(sampler) // accelerator.num_processes)  # a last incomplete round is dropped
     warmup = min(round(config.warmup_epochs * steps), config.epochs * steps)
     schedules = [warmup_cosine(optimizers[0], warmup, max(1, config.epochs * steps))]
     return Trainer(accelerator, model, loss, optimizers, schedules, loader, sampler, transform, config.max_grad_norm)

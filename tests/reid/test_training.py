@@ -122,6 +122,7 @@ def test_threads_act(tiny_market: Path, tmp_path: Path) -> None:
     ("options", "message"),
     [
         ({"batch_size": 30}, "multiple of num_instances"),
+        ({"num_instances": 0}, "multiple of num_instances"),
         ({"batch_size": 64}, "at most the 8 identities"),
         ({"epochs": -1}, "epochs"),
         ({"eval_every": -1}, "eval_every"),
