@@ -29,7 +29,7 @@ CONFIDENCE = 0.25
 CLEAR = 0.7  # visibility of a person who counts, more than
 TALL = {"detect": 100.0, "pose": 150.0}  # height of a person who counts within the image, pixels, more than
 LEAST_RATIO, MOST_HISTOGRAM, LEAST_RECALL, LEAST_OKS = 1.5, 0.25, 0.90, 0.6
-SEQUENCES, FPS = 6, 5.0  # frames come from that many scenes, a fifth of a second apart, so that they differ
+SEQUENCES, FPS = 6, 1.0  # frames come from that many scenes, a second apart, so that they differ
 BATCH = 32
 
 Embed = Callable[[list[np.ndarray]], np.ndarray]  # RGB crops to (N, D), rows of norm 1
