@@ -1,20 +1,37 @@
 """Compilation of the pixel loops."""
 
+import contextlib
+import hashlib
 from collections.abc import Callable
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 import numba
 
 
+@cache
+def _sources() -> str:
+    """Hash of all files that hold pixel loops."""
+    texts = [path.read_bytes() for path in sorted(Path(__file__).parent.glob("*.py"))]
+    return hashlib.sha256(b"".join(text for text in texts if b"@compiled" in text)).hexdigest()
+
+
 def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
     """Compile a pixel loop for one thread, keeping the machine code on disk where that is possible.
 
+    The loop may change the arrays it is given, but not make new ones: without reference counts it is twice as fast.
+
     The cache makes further processes start without compiling. Numba refuses to cache when neither the package's
     folder nor the user's cache folder can be written; the loop is then compiled anew by each process. Numba only
-    notices changes in the file of the loop itself, so loops that call each other live in one file.
+    notices changes in the file of the loop itself, so the cache is told of changes in the other files, too.
     """
-    options: dict[str, Any] = {"nogil": True, "fastmath": True, "error_model": "numpy"}
+    options: dict[str, Any] = {"nogil": True, "_nrt": False, "fastmath": True, "error_model": "numpy"}
     try:
-        return numba.njit(cache=True, **options)(function)
+        loop = numba.njit(cache=True, **options)(function)
     except RuntimeError:
         return numba.njit(**options)(function)
+    with contextlib.suppress(AttributeError):
+        index = loop._cache._cache_file
+        index._source_stamp = (index._source_stamp, _sources())
+    return loop

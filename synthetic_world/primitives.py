@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from functools import cached_property
 
 import numpy as np
 
@@ -16,7 +17,7 @@ class Primitives:
         kinds: (P,) int64, see `raycast`.
         shapes: (P, 3), h, ra, rb in the primitive's own frame.
         origins: (P, 3), where that frame's origin is.
-        frames: (P, 3, 3), world offsets to the primitive's own coordinates.
+        frames: (P, 3, 3), world offsets to the primitive's own coordinates; rows are perpendicular.
         textures: (P, 3, 3), rows are the forward, left and up axes of the texture frame.
         places: (P, 3), origin of the texture frame.
         materials: (P,) int64, row of the material table.
@@ -31,6 +32,11 @@ class Primitives:
     places: np.ndarray
     materials: np.ndarray
     owners: np.ndarray
+
+    @cached_property
+    def inverse(self) -> np.ndarray:
+        """(P, 3, 3), the primitives' own offsets to those in the world."""
+        return (self.frames / (self.frames**2).sum(2, keepdims=True)).transpose(0, 2, 1)
 
     def __len__(self) -> int:
         return len(self.kinds)
@@ -48,9 +54,8 @@ class Primitives:
 
     def ends(self) -> tuple[np.ndarray, np.ndarray]:
         """World positions of both ends of the axes, (P, 3) each; a box has its centre twice."""
-        inverse = np.linalg.inv(self.frames)
         length = np.where(self.kinds == BOX, 0.0, self.shapes[:, 0])
-        return self.origins, self.origins + inverse[:, :, 2] * length[:, None]
+        return self.origins, self.origins + self.inverse[:, :, 2] * length[:, None]
 
 
 def join(parts: Sequence[Primitives]) -> Primitives:
@@ -74,7 +79,7 @@ def screen_boxes(primitives: Primitives, position: np.ndarray, to_pixels: np.nda
         boxes (x1 < x0) where it lies behind it.
     """
     count = len(primitives)
-    inverse = np.linalg.inv(primitives.frames)
+    inverse = primitives.inverse
     flat = np.where(primitives.kinds == CUT_CONE, 0.0, 1.0)
     h, ra, rb = primitives.shapes.T
     low = np.full((count, 2), np.inf)

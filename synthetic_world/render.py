@@ -28,6 +28,14 @@ class Window:
         """Camera pixels per sample, across and down."""
         return (self.x1 - self.x0) / self.columns, (self.y1 - self.y0) / self.rows
 
+    @property
+    def shared(self) -> int:
+        """Rays in a row that may share a colour where they hit the same.
+
+        The rays of a window that is not sampled pixel by pixel are averaged later, 2 x 2 or more.
+        """
+        return 1 if self.step == (1.0, 1.0) else 2
+
     def samples(self, pixels: np.ndarray) -> np.ndarray:
         """Coordinates (..., 2) of the camera's image in samples of the window."""
         return (pixels - np.array([self.x0, self.y0])) / np.array(self.step)
@@ -144,11 +152,17 @@ def render(
     got = _cast(camera, window, join([people, things]), count)
     primitives = got.primitives
     light = np.empty((window.rows, window.columns, 3), np.float32)
+    flat = (len(primitives), -1)
+    table = np.concatenate([
+        np.concatenate([materials, place.materials])[primitives.materials], primitives.kinds[:, None],
+        primitives.owners[:, None], primitives.shapes, primitives.frames.reshape(flat), got.local_origin,
+        got.local_rays.reshape(flat), primitives.textures.reshape(flat), primitives.places,
+    ], axis=1)  # fmt: skip
+    rays = np.concatenate([[camera.position], got.rays])
+    pixel_size = window.step[0] / camera.focal
     shade(
-        light, got.depth, got.index, primitives.owners, np.array(camera.position), got.rays, primitives.kinds,
-        primitives.shapes, primitives.frames, got.local_origin, got.local_rays, primitives.textures, primitives.places,
-        primitives.materials, np.concatenate([materials, place.materials]), place.light, place.style, maps.still,
-        maps.moving, maps.contact, maps.place, window.step[0] / camera.focal,
+        light, window.shared, got.depth, got.index, table, rays, place.light, place.style, maps.maps, maps.place,
+        pixel_size,
     )  # fmt: skip
     owners = np.append(primitives.owners, -1).astype(np.int32)  # index -1 finds the last one
     return View(light, got.depth, owners[got.index], got.alone)

@@ -1,11 +1,9 @@
-"""Colour of every pixel from what its ray hit: pattern, light, ground, shadow and haze.
-
-The loops are in one file because a cached loop does not notice changes in another file.
-"""
+"""Colour of every pixel from what its ray hit: pattern, light, ground, shadow and haze."""
 
 import math
 
 from .jit import compiled
+from .patterns import albedo, facade, hash2, noise2, noise2_slope
 from .raycast import CUT_CONE, ROUNDED_CONE
 
 # Ground styles.
@@ -14,185 +12,7 @@ TILES = 1
 GRASS_AND_PATH = 2
 POLISHED = 3
 
-TAU = 2.0 * math.pi
-
-
-@compiled
-def hash2(ix, iy, seed):
-    """Uniform number 0..1 of an integer lattice point."""
-    n = (ix * 374761393 + iy * 668265263 + seed * 1442695041) & 0xFFFFFFFF
-    n = ((n ^ (n >> 13)) * 1274126177) & 0xFFFFFFFF
-    n = ((n ^ (n >> 15)) * 2246822519) & 0xFFFFFFFF
-    return (n ^ (n >> 16)) * (1.0 / 4294967296.0)
-
-
-@compiled
-def noise2(x, y, seed):
-    """Smooth value noise, -1..1, features of size one."""
-    fx, fy = math.floor(x), math.floor(y)
-    ix, iy = int(fx), int(fy)
-    ax = x - fx
-    ay = y - fy
-    ax = ax * ax * (3.0 - 2.0 * ax)
-    ay = ay * ay * (3.0 - 2.0 * ay)
-    top = hash2(ix, iy, seed) * (1.0 - ax) + hash2(ix + 1, iy, seed) * ax
-    bottom = hash2(ix, iy + 1, seed) * (1.0 - ax) + hash2(ix + 1, iy + 1, seed) * ax
-    return 2.0 * (top * (1.0 - ay) + bottom * ay) - 1.0
-
-
-@compiled
-def band(x, period, share):
-    """1 inside the first `share` of each period, 0 outside."""
-    f = x / period
-    return 1.0 if f - math.floor(f) < share else 0.0
-
-
-@compiled
-def emblem(u, v, seed):
-    """A print in the unit square, of a kind chosen by the seed: 1 where it has ink, 0 elsewhere."""
-    if u < 0.0 or u >= 1.0 or v < 0.0 or v >= 1.0:
-        return 0.0
-    kind = seed % 5
-    if kind == 0:  # mirrored blocks
-        cell = int(u * 6)
-        cell = min(cell, 5 - cell)
-        return 1.0 if hash2(cell, int(v * 6), seed) > 0.45 else 0.0
-    if kind == 1:  # a disc with a hole
-        r = (u - 0.5) ** 2 + (v - 0.5) ** 2
-        return 1.0 if (0.02 + 0.04 * hash2(1, 1, seed)) < r < 0.25 else 0.0
-    if kind == 2:  # lines of letters
-        line = v * 3.0
-        if line - math.floor(line) > 0.62:
-            return 0.0
-        return 1.0 if hash2(int(u * 11), int(line), seed) > 0.3 else 0.0
-    if kind == 3:  # a wedge
-        return 1.0 if abs(u - 0.5) < 0.5 * v else 0.0
-    return 1.0  # a plain panel
-
-
-@compiled
-def face(x, y, z, row):
-    """0 skin, 1 hair, 2 dark (eyes, brows), 3 lips; head frame, metres."""
-    hairline = row[8]
-    if row[10] <= 0.0 and ((x < 0.055 and z > hairline - 0.3 * x) or (x < -0.02 and z > -0.075)):
-        return 1
-    if x > 0.02:
-        eye = abs(abs(y) - 0.032)
-        if eye < 0.015 and abs(z - 0.008) < 0.007:
-            return 2
-        if eye < 0.019 and abs(z - 0.028) < 0.005:
-            return 2
-        if abs(y) < 0.024 and abs(z + 0.062) < 0.006:
-            return 3
-        if row[9] > 0.0 and z < -0.04 and (abs(y) > 0.03 or z < -0.075 or abs(z + 0.048) < 0.006):
-            return 1
-    return 0
-
-
-@compiled
-def pattern_mix(row, x, y, z):
-    """Share of colour B at a point of the texture frame."""
-    code = int(row[0])
-    seed = int(row[13])
-    if code == 1:
-        return band(z, row[7], row[8])
-    if code == 2 or code == 3:
-        across = band(math.atan2(y, x) / TAU + 0.5, 1.0 / row[9], row[8])
-        return across if code == 2 else 0.5 * (band(z, row[7], row[8]) + across)
-    if code == 4 or code == 5:
-        side = x if code == 4 else -x
-        if side <= 0.0:
-            return 0.0
-        return emblem((y if code == 5 else -y) / row[7] + 0.5, (z - row[9]) / row[7] + 0.5, seed)
-    if code == 6:
-        return 1.0 if row[9] < z < row[10] else 0.0
-    if code == 7:
-        return 1.0 if x > 0.0 and abs(y) < row[8] + row[9] * max(z - row[10], 0.0) else 0.0
-    if code == 8:
-        angle = math.atan2(y, x)
-        n = noise2(angle * 0.16 / row[7], z / row[7], seed) + 0.5 * noise2(
-            angle * 0.35 / row[7], 2.2 * z / row[7], seed
-        )
-        return 1.0 if n > row[8] else 0.0
-    if code == 10:
-        return 1.0 if z < row[8] else 0.0
-    if code == 13:
-        return 0.35 + 0.35 * noise2(math.atan2(y, x) * 9.0, z * 8.0, seed)
-    if code == 14:
-        return 1.0 if abs(z - 0.14) < 0.025 or (abs(abs(y) - 0.1) < 0.022 and z > 0.14) else 0.0
-    return 0.0
-
-
-@compiled
-def facade(row, u, z):
-    """Colour of a wall with windows (or of posters) at u metres along, z metres up."""
-    seed = int(row[13])
-    r, g, b = row[1], row[2], row[3]
-    rough = 1.0 + 0.10 * noise2(u * 0.7, z * 0.7, seed) + 0.08 * noise2(u * 5.0, z * 9.0, seed)
-    period = row[7]
-    fu = u / period
-    fz = z / (period * row[9])
-    cu = math.floor(fu)
-    cz = math.floor(fz)
-    au = abs(fu - cu - 0.5)
-    az = abs(fz - cz - 0.5)
-    h = hash2(int(cu), int(cz), seed)
-    half = 0.5 * row[8]
-    if au < half and az < half:
-        if int(row[0]) == 15:
-            h2 = hash2(int(cu), int(cz), seed + 7)
-            h3 = hash2(int(cu), int(cz), seed + 13)
-            ink = 0.35 + 0.65 * hash2(int(fu * 9), int(fz * 9), seed)
-            return (
-                0.08 + 0.4 * (0.6 * h + 0.4 * h2) * ink,
-                0.08 + 0.4 * h2 * ink,
-                0.08 + 0.4 * (0.6 * h3 + 0.4 * h2) * ink,
-            )
-        if half - au < 0.02 or half - az < 0.025 or au < 0.012:  # the frame
-            return 0.55, 0.55, 0.53
-        glow = 0.06 + 0.22 * h * h + 0.10 * (fz - cz) + 0.05 * noise2(u * 1.3 + 9.0 * h, z * 0.8, seed)
-        return row[4] * glow * 3.0, row[5] * glow * 3.0, row[6] * glow * 3.0
-    if row[10] > 0.0:  # bricks
-        shift = 0.25 * (int(z / 0.24) % 2)
-        if band(z, 0.24, 0.1) > 0.0 or band(u + shift, 0.5, 0.05) > 0.0:
-            rough *= 0.82
-    if z < 0.5:
-        rough *= 0.75
-    return r * rough, g * rough, b * rough
-
-
-@compiled
-def albedo(row, x, y, z):
-    """Linear colour of a material at a point of its texture frame."""
-    code = int(row[0])
-    if code == 11 or code == 15:
-        return facade(row, x if abs(x) > 0.0 else y, z)
-    seed = int(row[13])
-    r, g, b = row[1], row[2], row[3]
-    if code == 9:
-        part = face(x, y, z, row)
-        if part == 1:
-            tone = 0.9 + 0.25 * noise2(y * 60.0, z * 30.0, seed)
-            return row[4] * tone, row[5] * tone, row[6] * tone
-        if part == 2:
-            return 0.02, 0.015, 0.012
-        if part == 3:
-            return 0.75 * r, 0.45 * g, 0.45 * b
-        blush = 1.0 + 0.10 * noise2(y * 25.0, z * 25.0, seed)
-        return r * blush, g * blush, b * blush
-    if code == 12:
-        n = 1.0 + 0.55 * noise2((x + y) * 7.0, z * 7.0, seed) + 0.35 * noise2((x - y) * 19.0, z * 19.0, seed)
-        return r * n, g * n, b * n
-    m = pattern_mix(row, x, y, z)
-    r += (row[4] - r) * m
-    g += (row[5] - g) * m
-    b += (row[6] - b) * m
-    strap = int(row[15])
-    if strap == 1 and x > -0.02 and z > 0.12 and abs(abs(y) - 0.095) < 0.022:
-        r, g, b = row[16], row[17], row[18]
-    elif strap == 2 and abs(y * 0.8 + (z - 0.25) * (0.6 if x > 0.0 else -0.6) * (1.0 if x > 0.0 else -1.0)) < 0.02:
-        r, g, b = row[16], row[17], row[18]
-    return r, g, b
+HORIZON = -1e-4  # rays that fall by less than this for each metre of depth see the sky
 
 
 @compiled
@@ -202,7 +22,8 @@ def ground_colour(style, x, y, size):
     seed = int(style[8])
     fine = 1.0 / (1.0 + 300.0 * size * size)
     n = 0.10 * noise2(x * 0.35, y * 0.35, seed) + 0.08 * noise2(x * 1.7, y * 1.7, seed)
-    n += fine * 0.12 * noise2(x * 21.0, y * 21.0, seed)
+    if fine > 0.1:
+        n += fine * 0.12 * noise2(x * 21.0, y * 21.0, seed)
     r, g, b = style[1], style[2], style[3]
     if kind == TILES or kind == POLISHED:
         period = style[7]
@@ -216,9 +37,11 @@ def ground_colour(style, x, y, size):
         g += (style[5] - g) * mix
         b += (style[6] - b) * mix
         n += 0.16 * tone
-        width = 0.012 / period
-        if u / period - cu < width or v / period - cv < width:
-            n -= 0.35 * min(1.0, 0.012 / (size + 1e-6))
+        # Share of the pixel's footprint that seams cover.
+        wide = size + 0.012
+        nearest = min(abs(u - period * cu - 0.006), abs(v - period * cv - 0.006))
+        covered = min(max(0.5 * wide - nearest, 0.0), min(size, 0.012))
+        n -= 0.35 * covered / (size + 1e-9)
     elif kind == GRASS_AND_PATH:
         edge = noise2(x * 0.25, y * 0.25, seed + 3) + 0.15 * noise2(x * 2.0, y * 2.0, seed + 4)
         if edge > style[11]:
@@ -261,18 +84,18 @@ def local_normal(kind, x, y, z, h, ra, rb):
 
 
 @compiled
-def lookup(grid, x, y, place):
-    """Bilinear value of a ground map at x, y metres; 0 outside. `place` holds its corner and cells per metre."""
+def lookup(maps, m, x, y, place):
+    """Bilinear value of ground map m at x, y metres; 0 outside. `place` holds its corner and cells per metre."""
     u = (x - place[0]) * place[2] - 0.5
     v = (y - place[1]) * place[2] - 0.5
     iu = int(math.floor(u))  # noqa: RUF046 (a float to the compiler)
     iv = int(math.floor(v))  # noqa: RUF046
-    if iu < 0 or iv < 0 or iu + 1 >= grid.shape[1] or iv + 1 >= grid.shape[0]:
+    if iu < 0 or iv < 0 or iu + 1 >= maps.shape[2] or iv + 1 >= maps.shape[1]:
         return 0.0
     au = u - iu
     av = v - iv
-    top = grid[iv, iu] * (1.0 - au) + grid[iv, iu + 1] * au
-    bottom = grid[iv + 1, iu] * (1.0 - au) + grid[iv + 1, iu + 1] * au
+    top = maps[m, iv, iu] * (1.0 - au) + maps[m, iv, iu + 1] * au
+    bottom = maps[m, iv + 1, iu] * (1.0 - au) + maps[m, iv + 1, iu + 1] * au
     return (top * (1.0 - av) + bottom * av) / 255.0
 
 
@@ -296,103 +119,178 @@ def lit(light, nx, ny, nz, vx, vy, vz, sun, gloss):
 
 
 @compiled
-def folded(row, qx, qy, qz, nx, ny, nz, axis):
+def folded(row, qx, qy, qz, nx, ny, nz):
     """Normal after cloth folds: the slope of noise that is fixed to the body."""
     seed, size = int(row[13]), row[12]
     angle = math.atan2(qy, qx)
     # Folds run more around a limb than along it; the angle is stretched to metres of a limb of usual girth.
     u = abs(angle) * 0.09 / size + (7.0 if angle > 0.0 else 0.0)
-    v = qz / size + 0.35 * math.sin(2.0 * angle)
-    centre = noise2(u, 1.6 * v, seed) + 0.5 * noise2(2.3 * u, 3.1 * v, seed + 1)
-    along = noise2(u, 1.6 * v + 0.2, seed) + 0.5 * noise2(2.3 * u, 3.1 * v + 0.3, seed + 1) - centre
-    around = noise2(u + 0.2, 1.6 * v, seed) + 0.5 * noise2(2.3 * u + 0.3, 3.1 * v, seed + 1) - centre
-    tx = axis[1] * nz - axis[2] * ny
-    ty = axis[2] * nx - axis[0] * nz
-    tz = axis[0] * ny - axis[1] * nx
+    v = qz / size + 0.7 * qx * qy / (qx * qx + qy * qy + 1e-12)
+    large, large_u, large_v = noise2_slope(u, 1.6 * v, seed)
+    small, small_u, small_v = noise2_slope(2.3 * u, 3.1 * v, seed + 1)
+    centre = large + 0.5 * small
+    along = 0.2 * large_v + 0.15 * small_v
+    around = 0.2 * large_u + 0.15 * small_u
+    ax, ay, az = row[51], row[52], row[53]  # the texture's axis
     k = row[11]
-    nx += k * (along * axis[0] + around * tx)
-    ny += k * (along * axis[1] + around * ty)
-    nz += k * (along * axis[2] + around * tz)
+    tx = ay * nz - az * ny
+    ty = az * nx - ax * nz
+    tz = ax * ny - ay * nx
+    nx += k * (along * ax + around * tx)
+    ny += k * (along * ay + around * ty)
+    nz += k * (along * az + around * tz)
     norm = 1.0 / math.sqrt(nx * nx + ny * ny + nz * nz)
     return nx * norm, ny * norm, nz * norm, 1.0 + 0.22 * min(k, 1.0) * centre
 
 
 @compiled
-def surface_colour(px, py, pz, vx, vy, vz, lx, ly, lz, kind, shape, frame, texture, place, row, light, sun):
-    """Linear colour of a primitive at world point p (local point l), seen along the unit vector v."""
-    ax, ay, az = local_normal(kind, lx, ly, lz, shape[0], shape[1], shape[2])
-    nx = frame[0, 0] * ax + frame[1, 0] * ay + frame[2, 0] * az
-    ny = frame[0, 1] * ax + frame[1, 1] * ay + frame[2, 1] * az
-    nz = frame[0, 2] * ax + frame[1, 2] * ay + frame[2, 2] * az
-    norm = 1.0 / math.sqrt(nx * nx + ny * ny + nz * nz + 1e-30)
-    nx, ny, nz = nx * norm, ny * norm, nz * norm
-    x, y, z = px - place[0], py - place[1], pz - place[2]
-    qx = texture[0, 0] * x + texture[0, 1] * y + texture[0, 2] * z
-    qy = texture[1, 0] * x + texture[1, 1] * y + texture[1, 2] * z
-    qz = texture[2, 0] * x + texture[2, 1] * y + texture[2, 2] * z
-    code = int(row[0])
-    if code == 11 or code == 15:
-        r, g, b = facade(row, qy if abs(ax) > 0.0 else qx, qz)
-    else:
-        r, g, b = albedo(row, qx, qy, qz)
-    tone = 1.0
-    if row[11] > 0.0:
-        nx, ny, nz, tone = folded(row, qx, qy, qz, nx, ny, nz, texture[2])
-    if kind == CUT_CONE and ax == 0.0 and ay == 0.0 and az < 0.0:
-        tone *= 0.35  # the inside of a sleeve or skirt
-    lr, lg, lb, shine = lit(light, nx, ny, nz, vx, vy, vz, sun, row[14])
-    return r * lr * tone + shine, g * lg * tone + shine, b * lb * tone + shine
+def block_depth(depth, primitive, rays, j0, i0, size):
+    """Mean depth of a block of rays that hit the same; -1 where they differ. Writes the depth of the ground."""
+    total = 0.0
+    p = primitive[j0, i0]
+    if p >= 0:
+        for j in range(j0, j0 + size):
+            for i in range(i0, i0 + size):
+                if primitive[j, i] != p:
+                    return -1.0
+                total += depth[j, i]
+        return total if size == 1 else 0.25 * total
+    sky = rays[1, 2] + i0 * rays[2, 2] + j0 * rays[3, 2] >= HORIZON
+    for j in range(j0, j0 + size):
+        for i in range(i0, i0 + size):
+            dz = rays[1, 2] + i * rays[2, 2] + j * rays[3, 2]
+            if primitive[j, i] >= 0 or (dz >= HORIZON) != sky:
+                return -1.0
+            t = 300.0 if sky else -rays[0, 2] / dz
+            if not sky:
+                depth[j, i] = t
+            total += t
+    return total if size == 1 else 0.25 * total
 
 
 @compiled
-def shade(
-    image, depth, primitive, owners, origin, rays, kinds, shapes, frames, local_origin, local_rays, textures,
-    places, material_of, materials, light, style, still_shadow, moving_shadow, contact, map_place, pixel_size,
-):  # fmt: skip
+def background(t, x, y, z, vx, vy, vz, light, style, maps, map_place, size):
+    """Colour of ground or sky at a point, seen along the unit vector v; `size` is the footprint in metres."""
+    if z > 1e-6:
+        up = min(1.0, 2.5 * vz)
+        return light[12] * (1.0 - 0.35 * up), light[13] * (1.0 - 0.22 * up), light[14]
+    r, g, b = ground_colour(style, x, y, size)
+    sun = 1.0 - lookup(maps, 1, x, y, map_place)
+    lr, lg, lb, shine = lit(light, 0.0, 0.0, 1.0, vx, vy, vz, sun, style[12])
+    dark = 1.0 - 0.6 * lookup(maps, 2, x, y, map_place)
+    return (r * lr + shine) * dark, (g * lg + shine) * dark, (b * lb + shine) * dark
+
+
+@compiled
+def surface(depth, rays, row, t, j, i, size, x, y, z, vx, vy, vz, light, sun):
+    """Colour of a primitive at a point, seen along the unit vector v.
+
+    The light is that of the middle of a block of rays, from row j and column i on; the pattern is looked at along
+    every ray, unless nothing in it is finer than the block.
+    """
+    u, v = i + 0.5 * (size - 1), j + 0.5 * (size - 1)
+    ax, ay, az = local_normal(
+        row[19],
+        row[33] + t * (row[36] + u * row[39] + v * row[42]),
+        row[34] + t * (row[37] + u * row[40] + v * row[43]),
+        row[35] + t * (row[38] + u * row[41] + v * row[44]),
+        row[21], row[22], row[23],
+    )  # fmt: skip
+    nx = row[24] * ax + row[27] * ay + row[30] * az
+    ny = row[25] * ax + row[28] * ay + row[31] * az
+    nz = row[26] * ax + row[29] * ay + row[32] * az
+    norm = 1.0 / math.sqrt(nx * nx + ny * ny + nz * nz + 1e-30)
+    nx, ny, nz = nx * norm, ny * norm, nz * norm
+    tone = 1.0
+    if row[11] > 0.0:
+        nx, ny, nz, tone = folded(row, *textured(row, x, y, z), nx, ny, nz)
+    if row[19] == CUT_CONE and ax == 0.0 and ay == 0.0 and az < 0.0:
+        tone *= 0.35  # the inside of a sleeve or skirt
+    lr, lg, lb, shine = lit(light, nx, ny, nz, vx, vy, vz, sun, row[14])
+    code = int(row[0])
+    fine = size if size > 1 and (row[15] > 0.0 or not (code == 0 or code == 12 or code == 13)) else 1
+    r = g = b = 0.0
+    for k in range(j, j + fine):
+        for n in range(i, i + fine):
+            if fine > 1:
+                t = depth[k, n]
+                x = rays[0, 0] + t * (rays[1, 0] + n * rays[2, 0] + k * rays[3, 0])
+                y = rays[0, 1] + t * (rays[1, 1] + n * rays[2, 1] + k * rays[3, 1])
+                z = rays[0, 2] + t * (rays[1, 2] + n * rays[2, 2] + k * rays[3, 2])
+            qx, qy, qz = textured(row, x, y, z)
+            if code == 11 or code == 15:
+                cr, cg, cb = facade(row, qy if abs(ax) > 0.0 else qx, qz)
+            else:
+                cr, cg, cb = albedo(row, qx, qy, qz)
+            r, g, b = r + cr, g + cg, b + cb
+    dark = 0.82 + 0.18 * min(z, 1.0)
+    tone *= dark / (fine * fine)
+    return r * lr * tone + shine * dark, g * lg * tone + shine * dark, b * lb * tone + shine * dark
+
+
+@compiled
+def textured(row, x, y, z):
+    """Coordinates of a world point in a primitive's texture frame."""
+    x, y, z = x - row[54], y - row[55], z - row[56]
+    return (
+        row[45] * x + row[46] * y + row[47] * z,
+        row[48] * x + row[49] * y + row[50] * z,
+        row[51] * x + row[52] * y + row[53] * z,
+    )
+
+
+@compiled
+def shade(image, shared, depth, primitive, table, rays, light, style, maps, map_place, pixel_size):
     """Fill the linear image, (H, W, 3) float32, from the buffers of `cast`; the ground's depth is written too.
 
-    `rays` is (3, 3): the ray of the first pixel, its change per column and per row. The three ground maps are
-    uint8 and share `map_place`: shadows of things, shadows of people, darkening around feet.
+    Blocks of `shared` x `shared` rays (1 or 2) that hit the same primitive get one colour.
+
+    Args:
+        image: filled.
+        shared: see above.
+        depth: of every ray; changed in place where it meets the ground.
+        primitive: of every ray, a row of the table, or -1.
+        table: (P, 57), of each primitive: material (19 columns), kind, owner, shape (3), frame (9), the camera in that
+            frame (3), rays in that frame (9), texture frame (9) and its origin (3).
+        rays: (4, 3), the camera's position, the ray of the first pixel, its change per column and per row.
+        light: see `Place`.
+        style: see `Place`.
+        maps: (3, G, G) uint8, maps of the ground: shadows of things, of things and people, darkening around feet.
+        map_place: x and y of their corner, cells per metre.
+        pixel_size: of one ray at a depth of one metre.
     """
-    for j in range(image.shape[0]):
-        for i in range(image.shape[1]):
-            dx = rays[0, 0] + i * rays[1, 0] + j * rays[2, 0]
-            dy = rays[0, 1] + i * rays[1, 1] + j * rays[2, 1]
-            dz = rays[0, 2] + i * rays[1, 2] + j * rays[2, 2]
-            norm = 1.0 / math.sqrt(dx * dx + dy * dy + dz * dz)
-            t = depth[j, i]
-            p = primitive[j, i]
-            if p >= 0:
-                px, py, pz = origin[0] + t * dx, origin[1] + t * dy, origin[2] + t * dz
-                ray = local_rays[p]
-                o = local_origin[p]
-                lx = o[0] + t * (ray[0, 0] + i * ray[1, 0] + j * ray[2, 0])
-                ly = o[1] + t * (ray[0, 1] + i * ray[1, 1] + j * ray[2, 1])
-                lz = o[2] + t * (ray[0, 2] + i * ray[1, 2] + j * ray[2, 2])
-                sun = 1.0
-                if owners[p] >= 0:
-                    k = pz / light[2]
-                    sun = 1.0 - lookup(still_shadow, px - k * light[0], py - k * light[1], map_place)
-                r, g, b = surface_colour(
-                    px, py, pz, dx * norm, dy * norm, dz * norm, lx, ly, lz, kinds[p], shapes[p], frames[p],
-                    textures[p], places[p], materials[material_of[p]], light, sun,
-                )  # fmt: skip
-                dark = 0.82 + 0.18 * min(pz, 1.0)
-                r, g, b = r * dark, g * dark, b * dark
-            elif dz < -1e-4:
-                t = -origin[2] / dz
-                depth[j, i] = t
-                px, py = origin[0] + t * dx, origin[1] + t * dy
-                r, g, b = ground_colour(style, px, py, t * pixel_size)
-                shadow = max(lookup(still_shadow, px, py, map_place), lookup(moving_shadow, px, py, map_place))
-                lr, lg, lb, shine = lit(light, 0.0, 0.0, 1.0, dx * norm, dy * norm, dz * norm, 1.0 - shadow, style[12])
-                dark = 1.0 - 0.6 * lookup(contact, px, py, map_place)
-                r, g, b = (r * lr + shine) * dark, (g * lg + shine) * dark, (b * lb + shine) * dark
-            else:
-                t = 300.0
-                up = min(1.0, 2.5 * dz * norm)
-                r, g, b = light[12] * (1.0 - 0.35 * up), light[13] * (1.0 - 0.22 * up), light[14]
-            haze = 1.0 - math.exp(-light[15] * t)
-            image[j, i, 0] = r + (light[12] - r) * haze
-            image[j, i, 1] = g + (light[13] - g) * haze
-            image[j, i, 2] = b + (light[14] - b) * haze
+    height, width = primitive.shape
+    for top in range(0, height, shared):
+        for left in range(0, width, shared):
+            size = shared if top + shared <= height and left + shared <= width else 1
+            mean = block_depth(depth, primitive, rays, top, left, size)
+            whole = mean >= 0.0 and size == shared
+            if not whole:
+                size = 1
+            for part in range(1 if whole else 4):  # no division here, it would take as long as the rest
+                j, i = top + (part >> 1), left + (part & 1)
+                if j < height and i < width:
+                    t = mean if whole else block_depth(depth, primitive, rays, j, i, 1)
+                    u, v = i + 0.5 * (size - 1), j + 0.5 * (size - 1)
+                    dx = rays[1, 0] + u * rays[2, 0] + v * rays[3, 0]
+                    dy = rays[1, 1] + u * rays[2, 1] + v * rays[3, 1]
+                    dz = rays[1, 2] + u * rays[2, 2] + v * rays[3, 2]
+                    norm = 1.0 / math.sqrt(dx * dx + dy * dy + dz * dz)
+                    x, y, z = rays[0, 0] + t * dx, rays[0, 1] + t * dy, rays[0, 2] + t * dz
+                    dx, dy, dz = dx * norm, dy * norm, dz * norm
+                    p = primitive[j, i]
+                    if p >= 0:
+                        sun = 1.0
+                        if table[p, 20] >= 0.0:
+                            k = z / light[2]
+                            sun -= lookup(maps, 0, x - k * light[0], y - k * light[1], map_place)
+                        r, g, b = surface(depth, rays, table[p], t, j, i, size, x, y, z, dx, dy, dz, light, sun)
+                    else:
+                        z = z if dz >= HORIZON * norm else 0.0
+                        extent = t * pixel_size * size
+                        r, g, b = background(t, x, y, z, dx, dy, dz, light, style, maps, map_place, extent)
+                    haze = 1.0 - math.exp(-light[15] * t)
+                    r, g, b = r + (light[12] - r) * haze, g + (light[13] - g) * haze, b + (light[14] - b) * haze
+                    for k in range(j, j + size):
+                        for n in range(i, i + size):
+                            image[k, n, 0], image[k, n, 1], image[k, n, 2] = r, g, b
