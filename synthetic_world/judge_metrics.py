@@ -44,14 +44,14 @@ def _histogram(image: np.ndarray, grey_world: bool, weights: np.ndarray, stripe:
         means = np.maximum(small.reshape(-1, 3).mean(axis=0), 1.0)
         gains = np.clip(means.mean() / means, 1 / MOST_GAIN, MOST_GAIN)
         small = np.clip(np.rint(small * gains), 0, 255).astype(np.uint8)
-    hsv = cv2.cvtColor(small, cv2.COLOR_RGB2HSV).reshape(-1, 3) / np.array([180.0, 256.0, 256.0])
-    lab = cv2.cvtColor(small, cv2.COLOR_RGB2LAB).reshape(-1, 3) / 256.0
-    lab[:, 1:] = (lab[:, 1:] * 256 - 128 + AB_SPAN) / (2 * AB_SPAN)
+    # Whole numbers, so that no rounding moves a colour to the next bin. OpenCV's hue counts half degrees.
+    hsv = cv2.cvtColor(small, cv2.COLOR_RGB2HSV).reshape(-1, 3).astype(int)
+    lab = cv2.cvtColor(small, cv2.COLOR_RGB2LAB).reshape(-1, 3).astype(int) - (0, 128 - AB_SPAN, 128 - AB_SPAN)
     parts = []
-    for values, bins in ((hsv, HSV_BINS), (lab, LAB_BINS)):
+    for values, spans, bins in ((hsv, (180, 256, 256), HSV_BINS), (lab, (256, 2 * AB_SPAN, 2 * AB_SPAN), LAB_BINS)):
         cell = stripe
-        for channel, count in enumerate(bins):
-            cell = cell * count + np.clip((values[:, channel] * count).astype(int), 0, count - 1)
+        for channel, (span, count) in enumerate(zip(spans, bins)):
+            cell = cell * count + np.clip(values[:, channel] * count // span, 0, count - 1)
         size = STRIPES * int(np.prod(bins))
         counts = np.bincount(cell, weights, size).reshape(STRIPES, -1)
         parts.append(np.sqrt(counts / counts.sum(axis=1, keepdims=True)).ravel())
