@@ -2,12 +2,18 @@
 
 import math
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
+from statistics import NormalDist
 
 import cv2
 import numpy as np
 
+from .jit import compiled
 from .levels import Level
+
+BRIGHTEST = 2  # root of the light beyond which nothing gets brighter
+TONES = 1024
+NORMAL = np.array([NormalDist().inv_cdf((n + 0.5) / 4096) for n in range(4096)], np.float32)
 
 
 @dataclass(frozen=True)
@@ -65,18 +71,47 @@ class ColourResponse:
         grey = np.array([0.30, 0.59, 0.11])
         mix = self.saturation * np.eye(3) + (1.0 - self.saturation) * grey[None, :]
         matrix = (mix * np.array(self.gains)[None, :] * self.exposure)[::-1]  # rows: blue, green, red
-        image = cv2.transform(light, matrix.astype(np.float32))
         if self.blur > 0.15:
-            image = cv2.GaussianBlur(image, (0, 0), self.blur)
-        np.maximum(image, 0.0, out=image)
-        image = image / (1.0 + 0.25 * image) * 1.25  # highlights roll off
-        image = cv2.pow(image, self.gamma / 2.2)
-        if self.noise > 0.0:
-            # Half of the noise is the same in all channels.
-            grain = rng.standard_normal(image.shape, dtype=np.float32)
-            grain = grain + rng.standard_normal(image.shape[:2], dtype=np.float32)[..., None]
-            image += grain * np.float32(self.noise / 255.0 / math.sqrt(2.0))
-        return cv2.convertScaleAbs(np.clip(image, 0.0, 1.0), alpha=255.0)
+            light = cv2.GaussianBlur(light, (0, 0), self.blur)
+        image = np.empty(light.shape, np.uint8)
+        seed = int(rng.integers(2**62)) if self.noise > 0.0 else 0
+        # Half of the noise is the same in all channels.
+        grain = self.noise / math.sqrt(2.0)
+        develop(np.ascontiguousarray(light, np.float32), matrix, _tones(self.gamma), seed, grain, image)
+        return image
+
+
+@lru_cache(maxsize=64)
+def _tones(gamma: float) -> np.ndarray:
+    """Pixel values, 0..255 and beyond, by the root of the light in steps of 1 / `TONES`."""
+    light = (np.arange(BRIGHTEST * TONES + 2) / TONES) ** 2
+    light = light / (1.0 + 0.25 * light) * 1.25  # highlights roll off
+    return (255.0 * light ** (gamma / 2.2)).astype(np.float32)
+
+
+@compiled
+def develop(light, matrix, tones, seed, grain, image):
+    """Fill a uint8 image from light, (H, W, 3) both: mix channels by the matrix, look up tones, add normal noise."""
+    for j in range(light.shape[0]):
+        for i in range(light.shape[1]):
+            n = np.uint64(0)
+            shared = 0.5
+            if grain > 0.0:
+                # SplitMix64, a random number of 64 bits; four times 12 of them choose from the normal distribution.
+                n = np.uint64(seed) + np.uint64(j * light.shape[1] + i + 1) * np.uint64(0x9E3779B97F4A7C15)
+                n = (n ^ (n >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+                n = (n ^ (n >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+                n = n ^ (n >> np.uint64(31))
+                shared += grain * NORMAL[n & np.uint64(4095)]
+            for c in range(3):
+                x = matrix[c, 0] * light[j, i, 0] + matrix[c, 1] * light[j, i, 1] + matrix[c, 2] * light[j, i, 2]
+                root = min(math.sqrt(max(x, 0.0)), BRIGHTEST) * TONES
+                k = int(root)
+                value = tones[k] + (tones[k + 1] - tones[k]) * (root - k) + shared
+                if grain > 0.0:
+                    n = n >> np.uint64(12)
+                    value += grain * NORMAL[n & np.uint64(4095)]
+                image[j, i, c] = np.uint8(min(max(value, 0.0), 255.0))
 
 
 @dataclass(frozen=True)

@@ -1,12 +1,16 @@
 """The primitives of one moment, as arrays, and where they appear on the screen."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property
 
 import numpy as np
 
+from .jit import compiled
 from .raycast import BOX, CUT_CONE
+
+FAR = 1e30  # infinite to the pixel loops, which know no infinity
 
 
 @dataclass(frozen=True)
@@ -66,9 +70,6 @@ def join(parts: Sequence[Primitives]) -> Primitives:
 def screen_boxes(primitives: Primitives, position: np.ndarray, to_pixels: np.ndarray) -> np.ndarray:
     """Exact boxes of the silhouettes.
 
-    A primitive is the convex hull of two ellipsoids, or two discs, and so is its image; the box of an ellipsoid's
-    image follows from its dual quadric. A box is the hull of its corners.
-
     Args:
         primitives: P primitives.
         position: (3,), the camera's position.
@@ -78,38 +79,72 @@ def screen_boxes(primitives: Primitives, position: np.ndarray, to_pixels: np.nda
         (P, 4) float64, x0, y0, x1, y1 in pixels. Infinite boxes where a primitive reaches the camera's plane, empty
         boxes (x1 < x0) where it lies behind it.
     """
-    count = len(primitives)
-    inverse = primitives.inverse
-    flat = np.where(primitives.kinds == CUT_CONE, 0.0, 1.0)
-    h, ra, rb = primitives.shapes.T
-    low = np.full((count, 2), np.inf)
-    high = np.full((count, 2), -np.inf)
-    for along, radius in ((np.zeros(count), ra), (h, rb)):
-        centre = (primitives.origins + inverse[:, :, 2] * along[:, None] - position) @ to_pixels.T  # (P, 3)
-        half = to_pixels @ (
-            inverse * radius[:, None, None] * np.stack([np.ones(count), np.ones(count), flat], 1)[:, None]
-        )
-        depth2 = (half[:, 2] ** 2).sum(1)
-        a = centre[:, 2] ** 2 - depth2
+    return screen_extents(primitives, position, to_pixels)[:, :4]
+
+
+def screen_extents(primitives: Primitives, position: np.ndarray, to_pixels: np.ndarray) -> np.ndarray:
+    """As `screen_boxes`, (P, 5) with a depth that no part of the primitive is nearer than."""
+    out = np.empty((len(primitives), 5))
+    inverse = np.ascontiguousarray(primitives.inverse)
+    _project(primitives.kinds, primitives.shapes, primitives.origins - position, inverse, to_pixels, out)
+    out[out >= FAR] = np.inf
+    out[out <= -FAR] = -np.inf
+    return out
+
+
+@compiled
+def _project(kinds, shapes, offsets, inverse, to_pixels, out):
+    """Fill (P, 5): x0, y0, x1, y1 and nearest depth.
+
+    A primitive is the convex hull of two ellipsoids, or two discs, and so is its image; the box of an ellipsoid's
+    image follows from its dual quadric. A box is the hull of its corners.
+    """
+    for p in range(kinds.shape[0]):
+        row = out[p]
+        row[0] = row[1] = row[4] = FAR
+        row[2] = row[3] = -FAR
+        if kinds[p] == BOX:
+            for corner in range(8):
+                x, y, z = 2.0 * (corner & 1) - 1.0, 1.0 * (corner & 2) - 1.0, 0.5 * (corner & 4) - 1.0
+                _stretch(row, inverse[p], offsets[p], to_pixels, 0.0, 0.0, x, y, z)
+        else:
+            flat = 0.0 if kinds[p] == CUT_CONE else 1.0
+            _stretch(row, inverse[p], offsets[p], to_pixels, shapes[p, 1], flat, 0.0, 0.0, 0.0)
+            _stretch(row, inverse[p], offsets[p], to_pixels, shapes[p, 2], flat, 0.0, 0.0, shapes[p, 0])
+
+
+@compiled
+def _stretch(row, inverse, offset, to_pixels, radius, flat, x, y, z):
+    """Stretch a box and its nearest depth by an ellipsoid around a point of the primitive's own frame."""
+    px = offset[0] + inverse[0, 0] * x + inverse[0, 1] * y + inverse[0, 2] * z
+    py = offset[1] + inverse[1, 0] * x + inverse[1, 1] * y + inverse[1, 2] * z
+    pz = offset[2] + inverse[2, 0] * x + inverse[2, 1] * y + inverse[2, 2] * z
+    d0, d1, d2 = _axes(inverse, to_pixels, 2, radius, flat)
+    depth = to_pixels[2, 0] * px + to_pixels[2, 1] * py + to_pixels[2, 2] * pz
+    reach = d0 * d0 + d1 * d1 + d2 * d2
+    before = row[4]
+    row[4] = min(before, depth - math.sqrt(reach))
+    a = depth * depth - reach
+    if a <= 1e-9 or (before <= 0.0 < depth) or (depth <= 0.0 and row[2] >= row[0]):  # it reaches the camera's plane
+        row[0] = row[1] = -FAR
+        row[2] = row[3] = FAR
+    elif depth > 0.0:
         for axis in range(2):
-            b = centre[:, axis] * centre[:, 2] - (half[:, axis] * half[:, 2]).sum(1)
-            c = centre[:, axis] ** 2 - (half[:, axis] ** 2).sum(1)
-            with np.errstate(invalid="ignore", divide="ignore"):
-                root = np.sqrt(np.maximum(b * b - a * c, 0.0))
-                first, second = (b - root) / a, (b + root) / a
-            crosses = a <= 1e-9
-            behind = (centre[:, 2] <= 0) & ~crosses
-            low[:, axis] = np.minimum(low[:, axis], np.where(behind, np.inf, np.where(crosses, -np.inf, first)))
-            high[:, axis] = np.maximum(high[:, axis], np.where(behind, -np.inf, np.where(crosses, np.inf, second)))
-    box = primitives.kinds == BOX
-    if box.any():
-        signs = np.array([[x, y, z] for x in (-1, 1) for y in (-1, 1) for z in (-1, 1)], float)
-        corners = primitives.origins[box][:, None] + np.einsum("pij,cj->pci", inverse[box], signs)
-        image = (corners - position) @ to_pixels.T  # (B, 8, 3)
-        behind = image[..., 2] <= 1e-6
-        with np.errstate(invalid="ignore", divide="ignore"):
-            xy = image[..., :2] / image[..., 2:]
-        some, every = behind.any(1)[:, None], behind.all(1)[:, None]
-        low[box] = np.where(every, np.inf, np.where(some, -np.inf, xy.min(1)))
-        high[box] = np.where(every, -np.inf, np.where(some, np.inf, xy.max(1)))
-    return np.concatenate([low, high], axis=1)
+            e0, e1, e2 = _axes(inverse, to_pixels, axis, radius, flat)
+            centre = to_pixels[axis, 0] * px + to_pixels[axis, 1] * py + to_pixels[axis, 2] * pz
+            b = centre * depth - (e0 * d0 + e1 * d1 + e2 * d2)
+            c = centre * centre - (e0 * e0 + e1 * e1 + e2 * e2)
+            root = math.sqrt(max(b * b - a * c, 0.0))
+            row[axis] = min(row[axis], (b - root) / a)
+            row[axis + 2] = max(row[axis + 2], (b + root) / a)
+
+
+@compiled
+def _axes(inverse, to_pixels, r, radius, flat):
+    """Row r of the image of an ellipsoid's three half axes."""
+    x, y, z = to_pixels[r, 0] * radius, to_pixels[r, 1] * radius, to_pixels[r, 2] * radius
+    return (
+        x * inverse[0, 0] + y * inverse[1, 0] + z * inverse[2, 0],
+        x * inverse[0, 1] + y * inverse[1, 1] + z * inverse[2, 1],
+        (x * inverse[0, 2] + y * inverse[1, 2] + z * inverse[2, 2]) * flat,
+    )

@@ -6,7 +6,7 @@ import numpy as np
 
 from .camera import Camera
 from .place import Place
-from .primitives import Primitives, join, screen_boxes
+from .primitives import Primitives, join, screen_boxes, screen_extents
 from .raycast import cast, empty_buffers
 from .shading import shade
 from .shadows import GroundMaps
@@ -88,15 +88,18 @@ def person_boxes(camera: Camera, people: Primitives, count: int) -> np.ndarray:
 
 def _cast(camera: Camera, window: Window, primitives: Primitives, people: int) -> _Cast:
     position = np.array(camera.position)
-    boxes = screen_boxes(primitives, position, camera.to_pixels)
+    extents = screen_extents(primitives, position, camera.to_pixels)
     step = np.array(window.step * 2)
     corner = np.array([window.x0, window.y0] * 2)
-    boxes = (boxes - corner) / step
+    boxes = (extents[:, :4] - corner) / step
     # Samples whose centres may lie within.
     limits = np.array([window.columns, window.rows])
     low = np.clip(np.floor(boxes[:, :2]), 0, limits)
     high = np.clip(np.ceil(boxes[:, 2:]), 0, limits)
-    seen = (low < high).all(1)
+    seen = np.flatnonzero((low < high).all(1))
+    # Person after person, then things, each from front to back.
+    owners = primitives.owners[seen]
+    seen = seen[np.lexsort((extents[seen, 4], np.where(owners < 0, people, owners)))]
     primitives = primitives.select(seen)
     inverse = np.linalg.inv(camera.to_pixels)
     sx, sy = window.step
@@ -115,6 +118,7 @@ def _cast(camera: Camera, window: Window, primitives: Primitives, people: int) -
         local_origin,
         local_rays,
         screen,
+        extents[seen, 4],
         depth,
         index,
         stamp,
