@@ -239,7 +239,7 @@ def table(level: str, scores: dict[str, dict[str, float]]) -> list[Row]:
         what = f"YOLOv8n: recall of {detection['people']:.0f} people > 100 px"
         recall = detection["recall"]
         rows.append(Row(what, f"{recall:.3f}", ">= 0.90", recall >= LEAST_RECALL))
-        rows.append(Row("YOLOv8n: boxes a frame on nobody", f"{detection['unmatched_per_frame']:.2f}"))
+        rows.append(Row("YOLOv8n: boxes a frame that match nobody", f"{detection['unmatched_per_frame']:.2f}"))
     if pose := scores.get("pose"):
         what = f"YOLOv8n-pose: OKS of {pose['people']:.0f} people > 150 px"
         rows.append(Row(what + ", missed ones 0", f"{pose['oks']:.3f}", ">= 0.6", pose["oks"] >= LEAST_OKS))
