@@ -1,19 +1,20 @@
 """Data sets of the world in public folder formats: Market-1501 and MOT16."""
 
-import json
+import contextlib
 import math
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from .crops import BACKGROUND, CUT, PERSON, CropTask, write_crop
-from .folders import new_folder
-from .frames import FrameTask, SequenceTask, sequence_scene, write_frame
+from .folders import Journal, JsonList, fingerprint, new_folder
+from .frames import FrameTask, SequenceTask, write_frame
 from .levels import get_level
 from .progress import run_all
 from .seeds import rng_for
+from .sequence_files import SequenceFiles
 
 TRAIN, QUERY, TEST = "bounding_box_train", "query", "bounding_box_test"
 MOST_PIDS = 9999  # four digits in the file name
@@ -21,6 +22,7 @@ STRANGERS = 20000  # numbers of distractors begin here
 DISTRACTORS = 0.2  # share of gallery images added as pid 0
 JUNK = 0.12  # share of gallery images added as pid -1
 TIMES_OF_DAY = 4
+JOURNAL = "unfinished.jsonl"  # what a run has done so far
 
 
 def _check(name: str, got: float, low: float, high: float) -> None:
@@ -152,28 +154,27 @@ def plan_reid(options: ReidOptions, root: Path) -> list[CropTask]:
 def write_reid(options: ReidOptions, out: Path, *, processes: int = 1, overwrite: bool = False) -> int:
     """Write a Market-1501 folder and `annotations.json` beside its image folders; the number of images.
 
-    The folder appears when it is complete. Bytes depend on the options only, not on `processes`.
+    The folder appears when it is complete; what was interrupted is continued, see `new_folder`. Bytes depend on the
+    options only, not on `processes`.
 
     Raises:
-        FileExistsError: when `out` is not empty and `overwrite` is not set.
+        FileExistsError: when `out` is not empty and `overwrite` is not set, or another run is writing the same.
     """
     _check("processes", processes, 1, 256)
-    with new_folder(out, overwrite) as root:
+    with new_folder(out, fingerprint({"reid": asdict(options)}), overwrite) as root:
         for folder in (TRAIN, QUERY, TEST):
-            (root / folder).mkdir()
+            (root / folder).mkdir(exist_ok=True)
         tasks = plan_reid(options, root)
-        notes = list(run_all(write_crop, tasks, processes, "crops"))
-        document = {
-            "world": {"level": options.level, "seed": options.seed, "cameras": options.cameras,
-                      "train_pids": options.train_pids, "pids": options.pids},
-            "images": notes,
-        }  # fmt: skip
-        _write_json(root / "annotations.json", document)
-    return len(notes)
-
-
-def _write_json(path: Path, document: dict[str, Any]) -> None:
-    path.write_text(json.dumps(document, separators=(",", ":")) + "\n", encoding="utf-8")
+        journal = Journal(root / JOURNAL)
+        rest = islice(tasks, journal.done, None)
+        journal.extend(run_all(write_crop, rest, processes, "crops", len(tasks), journal.done))
+        world = {"level": options.level, "seed": options.seed, "cameras": options.cameras,
+                 "train_pids": options.train_pids, "pids": options.pids}  # fmt: skip
+        with contextlib.closing(JsonList(root / "annotations.json", {"world": world}, "images")) as images:
+            for note in journal:
+                images.add(note)
+        journal.remove()
+    return len(tasks)
 
 
 def _sequence_names(options: MotOptions) -> list[list[str]]:
@@ -187,50 +188,50 @@ def _sequence_names(options: MotOptions) -> list[list[str]]:
 def write_mot(options: MotOptions, out: Path, *, processes: int = 1, overwrite: bool = False) -> list[str]:
     """Write MOT16 folders under `out/train`, each with its `annotations.json`; the names of the sequences.
 
-    The folder appears when it is complete. Bytes depend on the options only, not on `processes`.
+    The folder appears when it is complete; what was interrupted is continued, see `new_folder`. Bytes depend on the
+    options only, not on `processes`.
 
     Raises:
-        FileExistsError: when `out` is not empty and `overwrite` is not set.
+        FileExistsError: when `out` is not empty and `overwrite` is not set, or another run is writing the same.
     """
     _check("processes", processes, 1, 256)
     names = _sequence_names(options)
-    with new_folder(out, overwrite) as root:
+    with new_folder(out, fingerprint({"mot": asdict(options)}), overwrite) as root:
+        scenes = []
         for number, cameras in enumerate(names, 1):
-            sequence = SequenceTask(options.seed, options.level, number, options.frames, options.people,
-                                    options.cameras, (options.width, options.height), options.fps)  # fmt: skip
             folders = tuple(root / "train" / name for name in cameras)
             for folder in folders:
                 for part in ("img1", "gt", "det"):
-                    (folder / part).mkdir(parents=True)
-            tasks = [FrameTask(sequence, frame, folders) for frame in range(1, options.frames + 1)]
-            results = list(run_all(write_frame, tasks, processes, f"sequence {number}/{options.sequences}"))
-            for camera, folder in enumerate(folders):
-                _write_sequence(folder, sequence, camera, [result[camera] for result in results])
+                    (folder / part).mkdir(parents=True, exist_ok=True)
+            scenes.append((_sequence(options, number), folders))
+        total = options.sequences * options.frames
+        journal = Journal(root / JOURNAL)
+        rest = islice(
+            (FrameTask(scene, frame, folders) for scene, folders in scenes for frame in range(1, options.frames + 1)),
+            journal.done,
+            None,
+        )
+        journal.extend(run_all(write_frame, rest, processes, "frames", total, journal.done))
+        records = iter(journal)
+        for scene, folders in scenes:
+            _write_sequence(scene, folders, islice(records, options.frames))
+        journal.remove()
     return [name for cameras in names for name in cameras]
 
 
-def _write_sequence(folder: Path, sequence: SequenceTask, camera: int, frames: list[dict[str, Any]]) -> None:
-    truth, found, notes = [], [], []
-    for number, frame in enumerate(frames, 1):
-        for person in frame["people"]:
-            box = ",".join(f"{value:.2f}" for value in person["box"])
-            truth.append(f"{number},{person['id']},{box},1,1,{person['visibility']:.4f}\n")
-        for row in np.asarray(frame["detections"]):
-            box = ",".join(f"{value:.2f}" for value in row[:4])
-            found.append(f"{number},-1,{box},{row[4]:.4f},-1,-1,-1\n")
-        notes.append({"frame": number, "people": frame["people"]})
-    (folder / "gt" / "gt.txt").write_text("".join(truth), encoding="ascii")
-    (folder / "det" / "det.txt").write_text("".join(found), encoding="ascii")
-    width, height = sequence.size
-    (folder / "seqinfo.ini").write_text(
-        f"[Sequence]\nname={folder.name}\nimDir=img1\nframeRate={sequence.fps:g}\nseqLength={sequence.frames}\n"
-        f"imWidth={width}\nimHeight={height}\nimExt=.jpg\n",
-        encoding="ascii",
-    )
-    eye = sequence_scene(sequence).cameras[camera]
-    view = {
-        "position": list(eye.position), "yaw": eye.yaw, "tilt": eye.tilt, "focal": eye.focal,
-        "ground_homography": eye.ground_homography.tolist(),
-    }  # fmt: skip
-    world = {"level": sequence.level, "seed": sequence.seed, "sequence": sequence.sequence, "camera": camera + 1}
-    _write_json(folder / "annotations.json", {"world": world, "view": view, "frames": notes})
+def _sequence(options: MotOptions, number: int) -> SequenceTask:
+    return SequenceTask(
+        options.seed, options.level, number, options.frames, options.people, options.cameras,
+        (options.width, options.height), options.fps,
+    )  # fmt: skip
+
+
+def _write_sequence(sequence: SequenceTask, folders: tuple[Path, ...], frames: Iterator[list[dict[str, Any]]]) -> None:
+    """Write the text files of all cameras of a scene, frame by frame."""
+    with contextlib.ExitStack() as stack:
+        writers = [
+            stack.enter_context(contextlib.closing(SequenceFiles(sequence, *pair))) for pair in enumerate(folders)
+        ]
+        for number, views in enumerate(frames, 1):
+            for writer, view in zip(writers, views):
+                writer.add(number, view)

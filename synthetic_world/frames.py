@@ -148,5 +148,5 @@ def write_frame(task: FrameTask) -> list[dict[str, Any]]:
                 "keypoints": [[round(float(x), 1), round(float(y), 1), int(v)] for x, y, v in points],
                 "mask": encode_mask(view.people == index),
             })  # fmt: skip
-        results.append({"detections": found, "people": people})
+        results.append({"detections": found.tolist(), "people": people})
     return results

@@ -3,8 +3,10 @@
 import multiprocessing
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any, TypeVar
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
+from typing import TypeVar
 
 import cv2
 
@@ -12,11 +14,11 @@ Task = TypeVar("Task")
 Result = TypeVar("Result")
 
 
-def _bar(label: str, done: int, total: int, started: float) -> None:
+def _bar(label: str, done: int, total: int, started: float, before: int) -> None:
     elapsed = time.monotonic() - started
-    left = elapsed / done * (total - done) if done else 0.0
+    rate = (done - before) / max(elapsed, 1e-9)
+    left = (total - done) / rate if rate else 0.0
     filled = 30 * done // max(total, 1)
-    rate = done / max(elapsed, 1e-9)
     bar = "#" * filled + "." * (30 - filled)
     text = f"\r{label} [{bar}] {done}/{total} {rate:.1f}/s, {left:.0f} s left "
     sys.stderr.write(text)
@@ -27,29 +29,41 @@ def _single_thread() -> None:
     cv2.setNumThreads(1)
 
 
-def run_all(function: Callable[[Task], Result], tasks: Sequence[Task], processes: int, label: str) -> Iterator[Result]:
-    """Results in the order of the tasks, drawn on stderr as they come.
+def run_all(
+    function: Callable[[Task], Result], tasks: Iterable[Task], processes: int, label: str, total: int, before: int = 0
+) -> Iterator[Result]:
+    """Results in the order of the tasks, drawn on stderr as they come; neither tasks nor results are kept.
 
     Args:
         function: a function of a module, so that other processes can find it.
         tasks: its arguments; results must depend on nothing else.
         processes: 1 works in this process.
         label: what the bar is called.
+        total: how many tasks there are, those done before included.
+        before: how many of them an earlier run did; `tasks` are the others.
     """
     started = last = time.monotonic()
-    pool: Any = None
-    if processes > 1:
-        pool = multiprocessing.get_context("spawn").Pool(processes, initializer=_single_thread)
+    results = map(function, tasks) if processes == 1 else _spread(function, tasks, processes)
+    for done, result in enumerate(results, before + 1):
+        now = time.monotonic()
+        if now - last > 0.2 or done == total:
+            _bar(label, done, total, started, before)
+            last = now
+        yield result
+    sys.stderr.write("\n")
+
+
+def _spread(function: Callable[[Task], Result], tasks: Iterable[Task], processes: int) -> Iterator[Result]:
+    """Results in order, with no more tasks under way than keep the processes busy; fails when a process dies."""
+    context = multiprocessing.get_context("spawn")
+    pool = ProcessPoolExecutor(processes, mp_context=context, initializer=_single_thread)
+    waiting: deque[Future[Result]] = deque()
     try:
-        results = map(function, tasks) if pool is None else pool.imap(function, tasks, chunksize=4)
-        for done, result in enumerate(results, 1):
-            now = time.monotonic()
-            if now - last > 0.2 or done == len(tasks):
-                _bar(label, done, len(tasks), started)
-                last = now
-            yield result
-        sys.stderr.write("\n")
+        for task in tasks:
+            waiting.append(pool.submit(function, task))
+            if len(waiting) >= 8 * processes:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
     finally:
-        if pool is not None:
-            pool.terminate()
-            pool.join()
+        pool.shutdown(wait=True, cancel_futures=True)
