@@ -120,9 +120,9 @@ def cast(kinds, shapes, owners, local_origin, local_rays, boxes, nearest, depth,
         local_rays: (P, 3, 3), rows: the ray of the first pixel, its change per column, per row.
         boxes: (P, 4) int64, x0, y0, x1, y1 in pixels of the window, within it.
         nearest: (P,), no part of the primitive is nearer; the work is least when each owner's come front to back.
-        depth: (H, W), infinite where nothing has been drawn; changed in place.
+        depth: (H, W) float32, infinite where nothing has been drawn; changed in place.
         primitive: (H, W) int32, -1 where nothing has been drawn; changed in place.
-        stamp: (H, W) int32, scratch that starts at -1.
+        stamp: (H, W) int16, scratch that starts at -1.
         alone: (N,) int64, receives each person's number of pixels as if nothing else was there.
     """
     for p in range(kinds.shape[0]):
@@ -164,7 +164,7 @@ def cast(kinds, shapes, owners, local_origin, local_rays, boxes, nearest, depth,
 def empty_buffers(height: int, width: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Depth (infinite), primitive index (-1) and stamp (-1) buffers of that size."""
     return (
-        np.full((height, width), np.inf),
+        np.full((height, width), np.inf, np.float32),
         np.full((height, width), -1, np.int32),
-        np.full((height, width), -1, np.int32),
+        np.full((height, width), -1, np.int16),
     )

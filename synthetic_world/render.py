@@ -30,11 +30,11 @@ class Window:
 
     @property
     def shared(self) -> int:
-        """Rays in a row that may share a colour where they hit the same.
+        """Rays across and down that make one pixel of light.
 
-        The rays of a window that is not sampled pixel by pixel are averaged later, 2 x 2 or more.
+        A window that is not sampled pixel by pixel has more rays than pixels; those that hit the same share a colour.
         """
-        return 1 if self.step == (1.0, 1.0) else 2
+        return 1 if self.step == (1.0, 1.0) or self.columns % 2 or self.rows % 2 else 2
 
     def samples(self, pixels: np.ndarray) -> np.ndarray:
         """Coordinates (..., 2) of the camera's image in samples of the window."""
@@ -46,8 +46,8 @@ class View:
     """What a window shows.
 
     Attributes:
-        light: (H, W, 3) float32, linear RGB.
-        depth: (H, W) float64, metres along the optical axis, infinite in the sky.
+        light: (H / S, W / S, 3) float32, linear RGB, S as in `Window.shared`.
+        depth: (H, W) float32, metres along the optical axis, infinite in the sky.
         people: (H, W) int32, index of the person, -1 elsewhere.
         alone: (N,) int64, each person's pixels within the window as if nothing else was there.
     """
@@ -155,7 +155,7 @@ def render(
     things = place.things.owned_by(-1, len(materials))
     got = _cast(camera, window, join([people, things]), count)
     primitives = got.primitives
-    light = np.empty((window.rows, window.columns, 3), np.float32)
+    light = np.empty((window.rows // window.shared, window.columns // window.shared, 3), np.float32)
     flat = (len(primitives), -1)
     table = np.concatenate([
         np.concatenate([materials, place.materials])[primitives.materials], primitives.kinds[:, None],

@@ -16,11 +16,11 @@ HORIZON = -1e-4  # rays that fall by less than this for each metre of depth see 
 
 
 @compiled
-def ground_colour(style, x, y, size):
-    """Colour of the ground at x, y metres; `size` is the pixel's footprint, which fades what is finer than it."""
+def ground_colour(style, x, y, size, length):
+    """Colour of the ground at x, y metres; the pixel's footprint, size x length, fades what is finer than it."""
     kind = int(style[0])
     seed = int(style[8])
-    fine = 1.0 / (1.0 + 300.0 * size * size)
+    fine = 1.0 / (1.0 + 300.0 * size * length)
     n = 0.10 * noise2(x * 0.35, y * 0.35, seed) + 0.08 * noise2(x * 1.7, y * 1.7, seed)
     if fine > 0.1:
         n += fine * 0.12 * noise2(x * 21.0, y * 21.0, seed)
@@ -169,12 +169,12 @@ def block_depth(depth, primitive, rays, j0, i0, size):
 
 
 @compiled
-def background(t, x, y, z, vx, vy, vz, light, style, maps, map_place, size):
+def background(x, y, z, vx, vy, vz, light, style, maps, map_place, size):
     """Colour of ground or sky at a point, seen along the unit vector v; `size` is the footprint in metres."""
     if z > 1e-6:
         up = min(1.0, 2.5 * vz)
         return light[12] * (1.0 - 0.35 * up), light[13] * (1.0 - 0.22 * up), light[14]
-    r, g, b = ground_colour(style, x, y, size)
+    r, g, b = ground_colour(style, x, y, size, size / max(-vz, 0.05))
     sun = 1.0 - lookup(maps, 1, x, y, map_place)
     lr, lg, lb, shine = lit(light, 0.0, 0.0, 1.0, vx, vy, vz, sun, style[12])
     dark = 1.0 - 0.6 * lookup(maps, 2, x, y, map_place)
@@ -241,13 +241,11 @@ def textured(row, x, y, z):
 
 @compiled
 def shade(image, shared, depth, primitive, table, rays, light, style, maps, map_place, pixel_size):
-    """Fill the linear image, (H, W, 3) float32, from the buffers of `cast`; the ground's depth is written too.
-
-    Blocks of `shared` x `shared` rays (1 or 2) that hit the same primitive get one colour.
+    """Fill the linear image from the buffers of `cast`; the ground's depth is written too.
 
     Args:
-        image: filled.
-        shared: see above.
+        image: (H / shared, W / shared, 3) float32, filled.
+        shared: 1 or 2; a pixel is the mean of that many rays squared, or one colour where they hit the same primitive.
         depth: of every ray; changed in place where it meets the ground.
         primitive: of every ray, a row of the table, or -1.
         table: (P, 57), of each primitive: material (19 columns), kind, owner, shape (3), frame (9), the camera in that
@@ -259,38 +257,36 @@ def shade(image, shared, depth, primitive, table, rays, light, style, maps, map_
         map_place: x and y of their corner, cells per metre.
         pixel_size: of one ray at a depth of one metre.
     """
-    height, width = primitive.shape
-    for top in range(0, height, shared):
-        for left in range(0, width, shared):
-            size = shared if top + shared <= height and left + shared <= width else 1
-            mean = block_depth(depth, primitive, rays, top, left, size)
-            whole = mean >= 0.0 and size == shared
-            if not whole:
-                size = 1
+    for top in range(0, primitive.shape[0], shared):
+        for left in range(0, primitive.shape[1], shared):
+            mean = block_depth(depth, primitive, rays, top, left, shared)
+            size = shared if mean >= 0.0 else 1
+            whole = size == shared
+            red = green = blue = 0.0
             for part in range(1 if whole else 4):  # no division here, it would take as long as the rest
                 j, i = top + (part >> 1), left + (part & 1)
-                if j < height and i < width:
-                    t = mean if whole else block_depth(depth, primitive, rays, j, i, 1)
-                    u, v = i + 0.5 * (size - 1), j + 0.5 * (size - 1)
-                    dx = rays[1, 0] + u * rays[2, 0] + v * rays[3, 0]
-                    dy = rays[1, 1] + u * rays[2, 1] + v * rays[3, 1]
-                    dz = rays[1, 2] + u * rays[2, 2] + v * rays[3, 2]
-                    norm = 1.0 / math.sqrt(dx * dx + dy * dy + dz * dz)
-                    x, y, z = rays[0, 0] + t * dx, rays[0, 1] + t * dy, rays[0, 2] + t * dz
-                    dx, dy, dz = dx * norm, dy * norm, dz * norm
-                    p = primitive[j, i]
-                    if p >= 0:
-                        sun = 1.0
-                        if table[p, 20] >= 0.0:
-                            k = z / light[2]
-                            sun -= lookup(maps, 0, x - k * light[0], y - k * light[1], map_place)
-                        r, g, b = surface(depth, rays, table[p], t, j, i, size, x, y, z, dx, dy, dz, light, sun)
-                    else:
-                        z = z if dz >= HORIZON * norm else 0.0
-                        extent = t * pixel_size * size
-                        r, g, b = background(t, x, y, z, dx, dy, dz, light, style, maps, map_place, extent)
-                    haze = 1.0 - math.exp(-light[15] * t)
-                    r, g, b = r + (light[12] - r) * haze, g + (light[13] - g) * haze, b + (light[14] - b) * haze
-                    for k in range(j, j + size):
-                        for n in range(i, i + size):
-                            image[k, n, 0], image[k, n, 1], image[k, n, 2] = r, g, b
+                t = mean if whole else block_depth(depth, primitive, rays, j, i, 1)
+                u, v = i + 0.5 * (size - 1), j + 0.5 * (size - 1)
+                dx = rays[1, 0] + u * rays[2, 0] + v * rays[3, 0]
+                dy = rays[1, 1] + u * rays[2, 1] + v * rays[3, 1]
+                dz = rays[1, 2] + u * rays[2, 2] + v * rays[3, 2]
+                norm = 1.0 / math.sqrt(dx * dx + dy * dy + dz * dz)
+                x, y, z = rays[0, 0] + t * dx, rays[0, 1] + t * dy, rays[0, 2] + t * dz
+                dx, dy, dz = dx * norm, dy * norm, dz * norm
+                p = primitive[j, i]
+                if p >= 0:
+                    sun = 1.0
+                    if table[p, 20] >= 0.0:
+                        k = z / light[2]
+                        sun -= lookup(maps, 0, x - k * light[0], y - k * light[1], map_place)
+                    r, g, b = surface(depth, rays, table[p], t, j, i, size, x, y, z, dx, dy, dz, light, sun)
+                else:
+                    z = z if dz >= HORIZON * norm else 0.0
+                    r, g, b = background(x, y, z, dx, dy, dz, light, style, maps, map_place, t * pixel_size * size)
+                haze = 1.0 - math.exp(-light[15] * t)
+                red += r + (light[12] - r) * haze
+                green += g + (light[13] - g) * haze
+                blue += b + (light[14] - b) * haze
+            share = 1.0 if whole else 0.25
+            j, i = (top, left) if shared == 1 else (top >> 1, left >> 1)
+            image[j, i, 0], image[j, i, 1], image[j, i, 2] = share * red, share * green, share * blue
