@@ -1,7 +1,7 @@
 """How real and how hard the world is, judged by networks that never saw it.
 
-Three goals hold for every level: YOLOv8n finds people who can be seen clearly, YOLOv8n-pose finds their joints, and a
-colour histogram is not what tells people apart.
+Real enough: on every level YOLOv8n finds people who can be seen clearly and YOLOv8n-pose finds their joints; on medium
+OSNet is well ahead of a colour histogram. Hard enough: on hard the histogram fails.
 """
 
 import argparse
