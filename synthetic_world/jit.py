@@ -9,12 +9,14 @@ from typing import Any
 
 import numba
 
+OPTIONS: dict[str, Any] = {"nogil": True, "_nrt": False, "fastmath": True, "error_model": "numpy"}
+
 
 @cache
 def _sources() -> str:
     """Hash of all files that hold pixel loops."""
     texts = [path.read_bytes() for path in sorted(Path(__file__).parent.glob("*.py"))]
-    return hashlib.sha256(b"".join(text for text in texts if b"@compiled" in text)).hexdigest()
+    return hashlib.sha256(b"".join(text for text in texts if b".jit import compiled" in text)).hexdigest()
 
 
 def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -26,12 +28,16 @@ def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
     folder nor the user's cache folder can be written; the loop is then compiled anew by each process. Numba only
     notices changes in the file of the loop itself, so the cache is told of changes in the other files, too.
     """
-    options: dict[str, Any] = {"nogil": True, "_nrt": False, "fastmath": True, "error_model": "numpy"}
     try:
-        loop = numba.njit(cache=True, **options)(function)
+        loop = numba.njit(cache=True, **OPTIONS)(function)
     except RuntimeError:
-        return numba.njit(**options)(function)
+        return numba.njit(**OPTIONS)(function)
     with contextlib.suppress(AttributeError):
         index = loop._cache._cache_file
         index._source_stamp = (index._source_stamp, _sources())
     return loop
+
+
+def inlined(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Make a part of a pixel loop that is copied to where it is called, for many arguments take long to pass."""
+    return numba.njit(forceinline=True, **OPTIONS)(function)

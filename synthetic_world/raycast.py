@@ -9,7 +9,7 @@ import math
 
 import numpy as np
 
-from .jit import compiled
+from .jit import compiled, inlined
 
 ROUNDED_CONE = 0  # convex hull of a ball of radius ra at z = 0 and one of radius rb at z = h
 CUT_CONE = 1  # truncated cone with flat ends: hems, skirts, brims
@@ -18,7 +18,7 @@ NO_HIT = -1.0
 NEAR = 0.05  # metres; nothing nearer to the camera is drawn
 
 
-@compiled
+@inlined
 def hit_ball(ox, oy, oz, dx, dy, dz, qc):
     """Depth of the first hit of o + t d with a ball around the origin, or -1; qc = o o - r r."""
     dd = dx * dx + dy * dy + dz * dz
@@ -31,7 +31,7 @@ def hit_ball(ox, oy, oz, dx, dy, dz, qc):
     return NO_HIT
 
 
-@compiled
+@inlined
 def hit_rounded_cone(ox, oy, oz, dx, dy, dz, h, ra, rb, s, c2, qc):
     """Depth of the first hit of o + t d with a rounded cone (|ra - rb| < h), or -1.
 
@@ -66,7 +66,7 @@ def hit_rounded_cone(ox, oy, oz, dx, dy, dz, h, ra, rb, s, c2, qc):
     return NO_HIT
 
 
-@compiled
+@inlined
 def hit_cut_cone(ox, oy, oz, dx, dy, dz, h, ra, rb):
     """Depth of the first hit of o + t d with a truncated cone, its flat ends included, or -1."""
     k = (rb - ra) / h
@@ -93,7 +93,7 @@ def hit_cut_cone(ox, oy, oz, dx, dy, dz, h, ra, rb):
     return NO_HIT
 
 
-@compiled
+@inlined
 def hit_box(ox, oy, oz, dx, dy, dz):
     """Depth of the first hit of o + t d with the cube from -1 to 1, or -1; a camera inside sees nothing of it."""
     t = NO_HIT

@@ -2,7 +2,7 @@
 
 import math
 
-from .jit import compiled
+from .jit import compiled, inlined
 from .patterns import albedo, facade, hash2, noise2, noise2_slope
 from .raycast import CUT_CONE, ROUNDED_CONE
 
@@ -83,7 +83,7 @@ def local_normal(kind, x, y, z, h, ra, rb):
     return 0.0, 0.0, z
 
 
-@compiled
+@inlined
 def lookup(maps, m, x, y, place):
     """Bilinear value of ground map m at x, y metres; 0 outside. `place` holds its corner and cells per metre."""
     u = (x - place[0]) * place[2] - 0.5
@@ -99,7 +99,7 @@ def lookup(maps, m, x, y, place):
     return (top * (1.0 - av) + bottom * av) / 255.0
 
 
-@compiled
+@inlined
 def lit(light, nx, ny, nz, vx, vy, vz, sun, gloss):
     """Factors of the three channels for a surface with unit normal n, seen along the unit vector v."""
     wrap = (nx * light[0] + ny * light[1] + nz * light[2] + 0.15) / 1.15
@@ -143,7 +143,7 @@ def folded(row, qx, qy, qz, nx, ny, nz):
     return nx * norm, ny * norm, nz * norm, 1.0 + 0.22 * min(k, 1.0) * centre
 
 
-@compiled
+@inlined
 def block_depth(depth, primitive, rays, j0, i0, size):
     """Mean depth of a block of rays that hit the same; -1 where they differ. Writes the depth of the ground."""
     total = 0.0
@@ -168,7 +168,7 @@ def block_depth(depth, primitive, rays, j0, i0, size):
     return total if size == 1 else 0.25 * total
 
 
-@compiled
+@inlined
 def background(x, y, z, vx, vy, vz, light, style, maps, map_place, size):
     """Colour of ground or sky at a point, seen along the unit vector v; `size` is the footprint in metres."""
     if z > 1e-6:
@@ -181,7 +181,7 @@ def background(x, y, z, vx, vy, vz, light, style, maps, map_place, size):
     return (r * lr + shine) * dark, (g * lg + shine) * dark, (b * lb + shine) * dark
 
 
-@compiled
+@inlined
 def surface(depth, rays, row, t, j, i, size, x, y, z, vx, vy, vz, light, sun):
     """Colour of a primitive at a point, seen along the unit vector v.
 
@@ -228,7 +228,7 @@ def surface(depth, rays, row, t, j, i, size, x, y, z, vx, vy, vz, light, sun):
     return r * lr * tone + shine * dark, g * lg * tone + shine * dark, b * lb * tone + shine * dark
 
 
-@compiled
+@inlined
 def textured(row, x, y, z):
     """Coordinates of a world point in a primitive's texture frame."""
     x, y, z = x - row[54], y - row[55], z - row[56]
