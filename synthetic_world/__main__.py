@@ -8,7 +8,7 @@ from pathlib import Path
 import cv2
 
 from . import judge, sheet
-from .export import MotOptions, ReidOptions, write_mot, write_reid
+from .export import VIEWS, MotOptions, ReidOptions, write_mot, write_reid
 from .levels import LEVELS
 
 OTHERS = {"judge": judge.run, "sheet": sheet.run}
@@ -32,7 +32,10 @@ def _parser() -> argparse.ArgumentParser:
     mot.add_argument("--width", type=int, default=MotOptions.width)
     mot.add_argument("--height", type=int, default=MotOptions.height)
     mot.add_argument("--fps", type=float, default=MotOptions.fps)
+    mot.add_argument("--camera-motion", action="store_true", help="cameras pan and shake in somebody's hands")
+    mot.add_argument("--views", choices=VIEWS, default=MotOptions.views, help="of the cameras of one scene")
     for command in (reid, mot):
+        command.add_argument("--clothes-change", action="store_true", help="people come back in other clothes")
         command.add_argument("--out", type=Path, required=True, help="folder to write; it appears when it is complete")
         command.add_argument("--level", choices=list(LEVELS), default="medium")
         command.add_argument("--seed", type=int, default=0)

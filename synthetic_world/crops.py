@@ -17,13 +17,14 @@ from .levels import Level, get_level
 from .masks import encode_mask
 from .place import Place, make_place
 from .render import View, Window, person_boxes, render
-from .scene import Group, Stand, gather, ring_camera
+from .scene import Group, Stand, gather, outside, ring_camera
 from .seeds import rng_for
 from .shadows import draw_ground_maps
 
 PERSON, BACKGROUND, CUT = "person", "background", "cut"
 BYSTANDERS = range(30000, 30064)  # numbers of people who only ever pass by
 CLEAR_RADIUS = 5.0  # metres around the middle of a view where people walk
+ROOM = 0.35  # metres between somebody and a thing
 RAYS = 2  # per pixel and direction
 LEAST_VISIBLE = 0.35  # whoever hides more of a person than this allows is sent away
 
@@ -46,6 +47,7 @@ class CropTask:
         sequence: counted from 1; another time of the day.
         frame: number in the file name.
         index: tells apart the images of one person in one camera.
+        outfit: the person's clothes, 0 for the usual ones.
     """
 
     seed: int
@@ -61,6 +63,7 @@ class CropTask:
     sequence: int
     frame: int
     index: int
+    outfit: int = 0
 
 
 @lru_cache(maxsize=64)
@@ -70,7 +73,11 @@ def reid_camera(seed: int, level: Level, camera: int, cameras: int) -> tuple[Cam
     view = ring_camera(rng, camera, cameras, (7.5, 13.0), (1920, 1080), 0.75)
     response = ColourResponse.sample(rng_for(seed, "reid response", camera), level)
     place = make_place(
-        rng_for(seed, "reid place", camera), CLEAR_RADIUS, np.array([view.position[:2]]), level.place_change
+        rng_for(seed, "reid place", camera),
+        CLEAR_RADIUS,
+        np.array([view.position[:2]]),
+        level.place_change,
+        level.static_occluders,
     )
     return view, response, place
 
@@ -82,7 +89,9 @@ def _place_at(seed: int, level: Level, camera: int, cameras: int, sequence: int)
     )
 
 
-def _stands(rng: np.random.Generator, task: CropTask, level: Level, camera: Camera) -> tuple[list[Stand], int]:
+def _stands(
+    rng: np.random.Generator, task: CropTask, level: Level, camera: Camera, things: np.ndarray
+) -> tuple[list[Stand], int]:
     """The subject, people around, and last those who stand in front; second the number of those."""
     # Both images of one visit show the same walk, moments apart.
     visit = rng_for(task.seed, "visit", task.number, task.camera, task.sequence)
@@ -93,6 +102,7 @@ def _stands(rng: np.random.Generator, task: CropTask, level: Level, camera: Came
     heading = math.atan2(*(eye - start)[::-1]) + visit.uniform(-spread, spread) + rng.normal(0, 0.12)
     walked = rng.uniform(0.0, 1.6)
     at = start + walked * np.array([math.cos(heading), math.sin(heading)])
+    at = outside(at[None], things, ROOM)[0]
     stands = [
         Stand(
             task.number,
@@ -100,11 +110,13 @@ def _stands(rng: np.random.Generator, task: CropTask, level: Level, camera: Came
             heading,
             rng.uniform(0, 2 * math.pi),
             1.0 if rng.random() < 0.9 else 0.0,
+            outfit=task.outfit,
         )
     ]
     used = [at]
 
     def add(position: np.ndarray) -> bool:
+        position = outside(position[None], things, ROOM)[0]
         if min(float(np.linalg.norm(position - other)) for other in used) < 0.6:
             return False
         used.append(position)
@@ -165,17 +177,31 @@ def _view(
     return group, window, render(camera, window, people, len(stands), group.materials, place, maps)
 
 
+def _moved(stand: Stand, turn: int, things: np.ndarray) -> Stand:
+    """The same person a few steps on around the middle of the view."""
+    x, y = stand.position
+    c, s = math.cos(0.45 * turn), math.sin(0.45 * turn)
+    at = outside(np.array([[c * x - s * y, s * x + c * y]]), things, ROOM)[0]
+    return replace(stand, position=(float(at[0]), float(at[1])))
+
+
 def render_crop(task: CropTask) -> tuple[np.ndarray, dict[str, Any]]:
     """The crop, (H, W, 3) uint8 BGR, and its annotation."""
     level = get_level(task.level)
     camera, response, _ = reid_camera(task.seed, level, task.camera, task.cameras)
     place = _place_at(task.seed, level, task.camera, task.cameras, task.sequence)
     rng = rng_for(task.seed, "crop", task.number, task.camera, task.index)
-    stands, fronts = _stands(rng, task, level, camera)
+    stands, fronts = _stands(rng, task, level, camera, place.footprints)
     group, window, view = _view(task, level, camera, place, stands)
     visible = int((view.people == 0).sum())
     if fronts and task.kind == PERSON and visible < LEAST_VISIBLE * view.alone[0]:
-        group, window, view = _view(task, level, camera, place, stands[:-fronts])
+        stands = stands[:-fronts]
+        group, window, view = _view(task, level, camera, place, stands)
+        visible = int((view.people == 0).sum())
+    for turn in range(1, 6):  # whoever a thing hides is seen a few steps on
+        if task.kind != PERSON or visible >= LEAST_VISIBLE * view.alone[0]:
+            break
+        group, window, view = _view(task, level, camera, place, [_moved(stands[0], turn, place.footprints)])
         visible = int((view.people == 0).sum())
     light = cv2.resize(view.light, task.size, interpolation=cv2.INTER_AREA)
     # Exposure and focus are never quite the same from one image to the next.
@@ -197,6 +223,7 @@ def render_crop(task: CropTask) -> tuple[np.ndarray, dict[str, Any]]:
         stand = group.stands[0]
         note |= {
             "identity": task.number,
+            "outfit": task.outfit,
             "role": group.people[0].role,
             "viewpoint": round(viewpoint(camera, np.array(stand.position), stand.heading), 1),
             "visibility": round(visible / max(int(view.alone[0]), 1), 4),

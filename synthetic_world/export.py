@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from .crops import BACKGROUND, CUT, PERSON, CropTask, write_crop
+from .crowd import OUTFITS
 from .folders import Journal, JsonList, fingerprint, new_folder
-from .frames import FrameTask, SequenceTask, write_frame
+from .frames import OVERLAPPING, SEPARATE, FrameTask, SequenceTask, write_frame
 from .levels import get_level
 from .progress import run_all
 from .seeds import rng_for
@@ -22,6 +23,7 @@ STRANGERS = 20000  # numbers of distractors begin here
 DISTRACTORS = 0.2  # share of gallery images added as pid 0
 JUNK = 0.12  # share of gallery images added as pid -1
 TIMES_OF_DAY = 4
+VIEWS = (OVERLAPPING, SEPARATE)
 JOURNAL = "unfinished.jsonl"  # what a run has done so far
 
 
@@ -43,6 +45,7 @@ class ReidOptions:
         width: of the crops.
         height: of the crops.
         train_fraction: share of the identities for training.
+        clothes_change: people wear other clothes at other times of the day.
     """
 
     pids: int = 200
@@ -53,6 +56,7 @@ class ReidOptions:
     width: int = 64
     height: int = 128
     train_fraction: float = 0.5
+    clothes_change: bool = False
 
     def __post_init__(self) -> None:
         get_level(self.level)
@@ -89,6 +93,9 @@ class MotOptions:
         width: of the images.
         height: of the images.
         fps: frames a second.
+        camera_motion: cameras pan and shake in somebody's hands.
+        views: OVERLAPPING, or SEPARATE: no place is seen by two cameras.
+        clothes_change: who leaves comes back in other clothes.
     """
 
     sequences: int = 2
@@ -100,6 +107,9 @@ class MotOptions:
     width: int = 960
     height: int = 540
     fps: float = 25.0
+    camera_motion: bool = False
+    views: str = OVERLAPPING
+    clothes_change: bool = False
 
     def __post_init__(self) -> None:
         get_level(self.level)
@@ -111,6 +121,8 @@ class MotOptions:
         _check("width", self.width, 64, 3840)
         _check("height", self.height, 64, 2160)
         _check("fps", self.fps, 1.0, 120.0)
+        if self.views not in VIEWS:
+            raise ValueError(f"views: got {self.views!r}, allowed are {', '.join(VIEWS)}")
 
 
 def plan_reid(options: ReidOptions, root: Path) -> list[CropTask]:
@@ -146,8 +158,11 @@ def plan_reid(options: ReidOptions, root: Path) -> list[CropTask]:
                 else f"{pid:04d}_c{camera}s{sequence}_{frame:06d}_{box:02d}.jpg"
             )
             size, file = (options.width, options.height), f"{folder}/{name}"
+            outfit = 0
+            if options.clothes_change:
+                outfit = int(rng_for(options.seed, "clothes", number, sequence).integers(OUTFITS))
             tasks.append(CropTask(options.seed, options.level, size, root, file, pid, number, kind, camera,
-                                  options.cameras, sequence, frame, index))  # fmt: skip
+                                  options.cameras, sequence, frame, index, outfit))  # fmt: skip
     return sorted(tasks, key=lambda task: task.file)
 
 
@@ -222,7 +237,7 @@ def write_mot(options: MotOptions, out: Path, *, processes: int = 1, overwrite: 
 def _sequence(options: MotOptions, number: int) -> SequenceTask:
     return SequenceTask(
         options.seed, options.level, number, options.frames, options.people, options.cameras,
-        (options.width, options.height), options.fps,
+        (options.width, options.height), options.fps, options.camera_motion, options.views, options.clothes_change,
     )  # fmt: skip
 
 

@@ -1,6 +1,6 @@
 """One moment of a tracking sequence, seen by all of its cameras."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -9,24 +9,29 @@ import cv2
 import numpy as np
 
 from .camera import Camera, ColourResponse
+from .crowd import Crowd
 from .detector import detect
 from .folders import write_jpeg
 from .keypoints import seen_keypoints, viewpoint
 from .levels import get_level
 from .masks import encode_mask
+from .motion import SHUTTER, carried, light_at, smear
 from .place import Place, make_place
 from .render import View, Window, full_view, person_boxes, render, silhouette_pixels
-from .scene import Crowd, Group, area_radius, dressed, gather, ring_camera
+from .scene import Group, area_radius, dressed, gather, outward_camera, ring_camera
 from .seeds import rng_for
 from .shadows import draw_ground_maps
 
+DOORS = 4
 WALKERS = 50000  # numbers of people in tracking sequences begin here
+OVERLAPPING, SEPARATE = "overlapping", "separate"  # views of the cameras of one scene
+CAMERA_ROOM = 1.2  # metres around a camera where nobody walks
 SOFTNESS = 0.5  # pixels; a lens never gives the hard edges of one ray a pixel
 
 
 @dataclass(frozen=True)
 class SequenceTask:
-    """A sequence; `sequence` counts from 1, `size` is width and height."""
+    """A sequence; `sequence` counts from 1, `size` is width and height; for the rest see `export.MotOptions`."""
 
     seed: int
     level: str
@@ -36,6 +41,9 @@ class SequenceTask:
     cameras: int
     size: tuple[int, int]
     fps: float
+    camera_motion: bool = False
+    views: str = OVERLAPPING
+    clothes_change: bool = False
 
 
 @dataclass(frozen=True)
@@ -64,16 +72,34 @@ def sequence_scene(task: SequenceTask) -> SequenceScene:
     pool = WALKERS + np.arange(task.people + (task.people + 1) // 2)
     chosen = np.sort(rng_for(task.seed, "cast", task.sequence).permutation(pool)[: task.people])
     people = [dressed(task.seed, int(number), level)[0] for number in chosen]
-    crowd = Crowd(task.seed, task.sequence, people, task.frames, task.fps)
-    radius = area_radius(task.people)
+    radius = area_radius(task.people) * (1.5 if task.views == SEPARATE else 1.0)
     cameras, responses = [], []
     for index in range(task.cameras):
         rng = rng_for(task.seed, "mot camera", task.sequence, index)
-        cameras.append(ring_camera(rng, index, task.cameras, (radius + 2.5, radius + 5.0), task.size, 0.8))
+        if task.views == SEPARATE:
+            cameras.append(outward_camera(rng, index, task.cameras, radius, task.size))
+        else:
+            cameras.append(ring_camera(rng, index, task.cameras, (radius + 2.5, radius + 5.0), task.size, 0.8))
         responses.append(ColourResponse.sample(rng_for(task.seed, "mot response", task.sequence, index), level))
     where = np.array([camera.position[:2] for camera in cameras])
-    place = make_place(rng_for(task.seed, "mot place", task.sequence), radius + 1.0, where, level.place_change)
+    place = make_place(
+        rng_for(task.seed, "mot place", task.sequence), radius + 1.0, where, level.place_change,
+        level.static_occluders, DOORS,
+    )  # fmt: skip
+    footprints = np.concatenate([place.footprints, np.insert(where, 2, CAMERA_ROOM, axis=1)])
+    crowd = Crowd(
+        task.seed, task.sequence, people, task.fps, radius=radius, footprints=footprints, doors=place.doors,
+        clothes_change=task.clothes_change,
+    )  # fmt: skip
     return SequenceScene(crowd, tuple(cameras), tuple(responses), place)
+
+
+def frame_camera(task: SequenceTask, frame: float, camera: int) -> Camera:
+    """The camera (counted from 0) as it is at that frame (from 1)."""
+    eye = sequence_scene(task).cameras[camera]
+    if task.camera_motion:
+        eye = carried(eye, task.seed, task.sequence, camera, (frame - 1) / task.fps)
+    return eye
 
 
 @dataclass(frozen=True)
@@ -94,6 +120,9 @@ def frame_truth(camera: Camera, group: Group, view: View) -> Truth:
     """
     count = len(group.stands)
     boxes = person_boxes(camera, group.primitives, count)
+    # Somebody beside the camera has no end on the image; nobody who is seen comes that close.
+    limits = np.array([camera.width, camera.height] * 2, float)
+    boxes = np.clip(boxes, -3.0 * limits, 4.0 * limits)
     visible = np.bincount(view.people[view.people >= 0], minlength=count)
     index = np.flatnonzero(view.alone > 0)
     share = np.zeros(len(index))
@@ -111,15 +140,27 @@ def frame_truth(camera: Camera, group: Group, view: View) -> Truth:
 
 def render_frame(task: SequenceTask, frame: int, camera: int) -> tuple[np.ndarray, View, Group, Truth]:
     """Image (H, W, 3) uint8 BGR of one camera (counted from 0) at one frame (from 1), with its exact truth."""
-    scene = sequence_scene(task)
-    group = gather(task.seed, get_level(task.level), scene.crowd.at(frame - 1))
-    eye, response = scene.cameras[camera], scene.responses[camera]
-    half = area_radius(task.people) + 8.0
-    maps = draw_ground_maps(scene.place.things, group.primitives, scene.place.light[:3], np.zeros(2), half, 20.0)
-    view = render(eye, full_view(eye), group.primitives, len(group.stands), group.materials, scene.place, maps)
+    scene, level = sequence_scene(task), get_level(task.level)
+    group = gather(task.seed, level, scene.crowd.at(frame - 1))
+    eye, response = frame_camera(task, frame, camera), scene.responses[camera]
+    now = light_at(scene.place.light, task.seed, task.sequence, level.place_change, (frame - 1) / task.fps)
+    place = replace(scene.place, light=now)
+    half = scene.crowd.radius + 8.0
+    maps = draw_ground_maps(place.things, group.primitives, now[:3], np.zeros(2), half, min(20.0, 320.0 / half))
+    view = render(eye, full_view(eye), group.primitives, len(group.stands), group.materials, place, maps)
     light = cv2.GaussianBlur(view.light, (3, 3), SOFTNESS)
+    if task.camera_motion:
+        light = smear(light, eye, frame_camera(task, frame + SHUTTER, camera))
     image = response.apply(light, rng_for(task.seed, "frame", task.sequence, camera, frame))
     return image, view, group, frame_truth(eye, group, view)
+
+
+def view_note(eye: Camera) -> dict[str, Any]:
+    """A camera as annotations describe it."""
+    return {
+        "position": list(eye.position), "yaw": eye.yaw, "tilt": eye.tilt, "focal": eye.focal,
+        "ground_homography": eye.ground_homography.tolist(),
+    }  # fmt: skip
 
 
 def write_frame(task: FrameTask) -> list[dict[str, Any]]:
@@ -132,14 +173,15 @@ def write_frame(task: FrameTask) -> list[dict[str, Any]]:
         write_jpeg(folder / "img1" / f"{task.frame:06d}.jpg", image, scene.responses[number].quality)
         rng = rng_for(sequence.seed, "detector", sequence.sequence, number, task.frame)
         found = detect(rng, level, truth.boxes, truth.visibility, *sequence.size)
-        camera = scene.cameras[number]
+        camera = frame_camera(sequence, task.frame, number)
         people = []
         for index, box, share in zip(truth.index, truth.boxes, truth.visibility):
             stand = group.stands[index]
             points = seen_keypoints(camera, full_view(camera), view, group.poses[index], int(index))
             people.append({
-                "id": int(index) + 1,
+                "id": stand.track + 1,
                 "identity": stand.number,
+                "outfit": stand.outfit,
                 "role": group.people[index].role,
                 "box": [round(float(v), 2) for v in box],
                 "viewpoint": round(viewpoint(camera, np.array(stand.position), stand.heading), 1),
@@ -148,5 +190,6 @@ def write_frame(task: FrameTask) -> list[dict[str, Any]]:
                 "keypoints": [[round(float(x), 1), round(float(y), 1), int(v)] for x, y, v in points],
                 "mask": encode_mask(view.people == index),
             })  # fmt: skip
-        results.append({"detections": found.tolist(), "people": people})
+        moved = {"view": view_note(camera)} if sequence.camera_motion else {}
+        results.append({"detections": found.tolist(), **moved, "people": people})
     return results

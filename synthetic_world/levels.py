@@ -14,6 +14,7 @@ class Level:
         place_change: how much light and ground differ between places and times of the day, 0..1.
         low_light: share of cameras that see a dim scene.
         occlusion: share of crops with another person between camera and subject.
+        static_occluders: things where people walk, for each 100 square metres.
         viewpoint_spread: largest angle between the walking direction and the camera, degrees; 180 = any.
         blur: largest standard deviation of a camera's blur, pixels of a 128-pixel-high crop.
         noise: largest standard deviation of a camera's noise, 8-bit steps.
@@ -26,6 +27,7 @@ class Level:
     place_change: float
     low_light: float
     occlusion: float
+    static_occluders: float
     viewpoint_spread: float
     blur: float
     noise: float
@@ -33,9 +35,9 @@ class Level:
 
 
 LEVELS = {
-    "easy": Level(1, 0.45, 0.1, 0.2, 0.0, 0.05, 70.0, 0.3, 2.0, 0.02),
-    "medium": Level(2, 0.7, 0.6, 0.7, 0.0, 0.2, 180.0, 0.6, 4.0, 0.04),
-    "hard": Level(4, 0.75, 0.8, 1.0, 0.2, 0.4, 180.0, 1.0, 8.0, 0.06),
+    "easy": Level(1, 0.45, 0.1, 0.2, 0.0, 0.05, 0.0, 70.0, 0.3, 2.0, 0.02),
+    "medium": Level(2, 0.7, 0.6, 0.7, 0.0, 0.2, 3.0, 180.0, 0.6, 4.0, 0.04),
+    "hard": Level(4, 0.75, 0.8, 1.0, 0.2, 0.4, 6.0, 180.0, 1.0, 8.0, 0.06),
 }
 
 

@@ -6,8 +6,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from . import materials as m
+from .furniture import Builder, add_occluder, add_thing
 from .primitives import Primitives
-from .raycast import BOX, CUT_CONE, ROUNDED_CONE
+from .raycast import BOX
 from .shading import ASPHALT, GRASS_AND_PATH, POLISHED, TILES
 
 # Linear colours of grounds.
@@ -16,15 +17,6 @@ WALLS = (
     (0.70, 0.66, 0.60), (0.55, 0.32, 0.25), (0.62, 0.62, 0.62), (0.80, 0.76, 0.66), (0.42, 0.40, 0.38),
     (0.72, 0.55, 0.42), (0.86, 0.85, 0.82), (0.45, 0.50, 0.54),
 )  # fmt: skip
-LEAVES = ((0.22, 0.34, 0.14), (0.28, 0.38, 0.16), (0.16, 0.27, 0.14), (0.42, 0.38, 0.15))
-THINGS = (
-    (0.25, 0.26, 0.28),
-    (0.12, 0.2, 0.16),
-    (0.5, 0.1, 0.1),
-    (0.55, 0.55, 0.52),
-    (0.32, 0.24, 0.18),
-    (0.15, 0.2, 0.4),
-)
 
 
 @dataclass(frozen=True)
@@ -37,6 +29,8 @@ class Place:
         light: (16,), direction to the sun, linear colours of sun, sky, ground bounce and haze, haze per metre.
         style: (13,), ground parameters read by `shading.ground_colour`.
         indoor: whether it is a hall.
+        footprints: (F, 3), circles on the ground where nobody can walk: x, y, radius.
+        doors: (D, 4), x and y in front of each door and behind it, where nobody can be seen.
     """
 
     things: Primitives
@@ -44,70 +38,67 @@ class Place:
     light: np.ndarray
     style: np.ndarray
     indoor: bool
+    footprints: np.ndarray
+    doors: np.ndarray
 
     def revisited(self, rng: np.random.Generator, change: float) -> "Place":
         """The same surroundings with other light and other ground; `change` as in `Level.place_change`."""
         return replace(self, light=_light(rng, self.indoor, change), style=_style(rng, self.indoor, change))
 
 
-class _Builder:
-    """Collects things and their materials."""
-
-    def __init__(self) -> None:
-        self.rows: list[np.ndarray] = []
-        self.found: list[tuple[int, tuple[float, float, float], np.ndarray, np.ndarray, np.ndarray, int]] = []
-
-    def add(
-        self,
-        kind: int,
-        shape: tuple[float, float, float],
-        origin: np.ndarray,
-        scale: tuple[float, float, float],
-        yaw: float,
-        row: np.ndarray,
-    ) -> None:
-        c, s = math.cos(yaw), math.sin(yaw)
-        rotation = np.array([[c, s, 0.0], [-s, c, 0.0], [0.0, 0.0, 1.0]])
-        frame = rotation / np.array(scale)[:, None]
-        self.found.append((kind, shape, np.asarray(origin, float), frame, rotation, len(self.rows)))
-        self.rows.append(row)
-
-    def primitives(self) -> Primitives:
-        origins = np.array([f[2] for f in self.found])
-        places = origins.copy()
-        places[:, 2] = 0.0  # heights of patterns count from the ground
-        return Primitives(
-            kinds=np.array([f[0] for f in self.found], np.int64),
-            shapes=np.array([f[1] for f in self.found], float),
-            origins=origins,
-            frames=np.stack([f[3] for f in self.found]),
-            textures=np.stack([f[4] for f in self.found]),
-            places=places,
-            materials=np.array([f[5] for f in self.found], np.int64),
-            owners=np.full(len(self.found), -1, np.int64),
-        )
-
-
-def make_place(rng: np.random.Generator, clear_radius: float, cameras: np.ndarray, change: float) -> Place:
+def make_place(
+    rng: np.random.Generator,
+    clear_radius: float,
+    cameras: np.ndarray,
+    change: float,
+    occluders: float = 0.0,
+    doors: int = 0,
+) -> Place:
     """A random place around the origin.
 
     Args:
         rng: generator of this place.
-        clear_radius: nothing stands within it, so that people can walk there.
+        clear_radius: nothing but occluders stands within it, so that people can walk there.
         cameras: (C, 2), where cameras are; nothing stands near them or around the lines to the origin.
         change: as in `Level.place_change`.
+        occluders: things within the clear radius, for each 100 square metres.
+        doors: how many doors there are in walls.
     """
-    build = _Builder()
+    build = Builder()
     indoor = bool(rng.random() < 0.25)
-    _walls(build, rng, indoor, float(np.linalg.norm(cameras, axis=1).max()) + 3.0)
+    walls = _walls(build, rng, indoor, max(float(np.linalg.norm(cameras, axis=1).max()), clear_radius) + 3.0)
     for _ in range(int(rng.integers(3, 6)) if indoor else int(rng.integers(7, 14))):
         angle, radius = rng.uniform(0, 2 * math.pi), clear_radius + rng.uniform(0.8, 9.0)
         at = np.array([radius * math.cos(angle), radius * math.sin(angle)])
         if not _in_view(at, cameras):
-            _thing(build, rng, at, indoor)
-    return Place(
-        build.primitives(), np.stack(build.rows), _light(rng, indoor, change), _style(rng, indoor, change), indoor
-    )
+            add_thing(build, rng, at, indoor)
+    light, style = _light(rng, indoor, change), _style(rng, indoor, change)
+    _occluders(build, rng, clear_radius, occluders, indoor)
+    found = _doors(build, rng, walls, doors)
+    footprints = np.array(build.footprints).reshape(-1, 3)
+    return Place(build.primitives(), np.stack(build.rows), light, style, indoor, footprints, found)
+
+
+def _occluders(build: Builder, rng: np.random.Generator, radius: float, density: float, indoor: bool) -> None:
+    used: list[np.ndarray] = []
+    for _ in range(round(density * math.pi * radius**2 / 100.0)):
+        angle, share = rng.uniform(0, 2 * math.pi), math.sqrt(rng.uniform(0.06, 1.0))
+        at = radius * share * np.array([math.cos(angle), math.sin(angle)])
+        if all(np.linalg.norm(at - other) > 2.5 for other in used):
+            used.append(at)
+            add_occluder(build, rng, at, indoor)
+
+
+def _doors(build: Builder, rng: np.random.Generator, walls: np.ndarray, count: int) -> np.ndarray:
+    found = []
+    for x, y, yaw, half in walls[np.argsort(np.linalg.norm(walls[:, :2], axis=1), kind="stable")][:count]:
+        inward = -np.array([math.cos(yaw), math.sin(yaw)])
+        side = np.array([-inward[1], inward[0]])
+        face = np.array([x, y]) + 2.0 * inward + rng.uniform(-0.3, 0.3) * half * side
+        row = m.material(rng.choice([[0.1, 0.1, 0.12], [0.25, 0.17, 0.12], [0.15, 0.2, 0.25]]), gloss=0.1)
+        build.add(BOX, (1.0, 1.0, 1.0), np.append(face, 1.1), (0.03, 0.6, 1.1), yaw, row)
+        found.append([*(face + 1.0 * inward), *(face - 0.9 * inward)])
+    return np.array(found).reshape(-1, 4)
 
 
 def _in_view(at: np.ndarray, cameras: np.ndarray) -> bool:
@@ -119,7 +110,9 @@ def _in_view(at: np.ndarray, cameras: np.ndarray) -> bool:
     return False
 
 
-def _walls(build: _Builder, rng: np.random.Generator, indoor: bool, radius: float) -> None:
+def _walls(build: Builder, rng: np.random.Generator, indoor: bool, radius: float) -> np.ndarray:
+    """Walls all around; (W, 4), x, y, yaw and half the width of each."""
+    found = []
     angle = rng.uniform(0, 2 * math.pi)
     end = angle + 2 * math.pi
     while angle < end:
@@ -133,72 +126,12 @@ def _walls(build: _Builder, rng: np.random.Generator, indoor: bool, radius: floa
         row = m.material(wall, code=code, second=glass, scale=period, seed=int(rng.integers(60000)),
                          p=(rng.uniform(0.35, 0.75), rng.uniform(0.8, 1.3), float(rng.random() < 0.4)))  # fmt: skip
         origin = np.array([far * math.cos(angle), far * math.sin(angle), height / 2])
-        build.add(BOX, (1.0, 1.0, 1.0), origin, (2.0, half, height / 2), angle + rng.normal(0, 0.12), row)
+        yaw = angle + rng.normal(0, 0.12)
+        build.add(BOX, (1.0, 1.0, 1.0), origin, (2.0, half, height / 2), yaw, row)
+        found.append([origin[0], origin[1], yaw, half])
         gap = 0.0 if indoor else rng.choice([0.0, 0.1, 0.35])
         angle += 1.7 * half / far + gap
-
-
-def _thing(build: _Builder, rng: np.random.Generator, at: np.ndarray, indoor: bool) -> None:
-    colour = np.clip(np.array(THINGS[rng.integers(len(THINGS))]) * rng.uniform(0.7, 1.4), 0, 1)
-    row = m.material(colour, gloss=0.05)
-    yaw = rng.uniform(0, math.pi)
-    kind = (
-        rng.choice(["bin", "bench", "post"]) if indoor else rng.choice(["tree", "bush", "post", "bin", "bench", "car"])
-    )
-    up = np.array([at[0], at[1], 0.0])
-    if kind == "tree":
-        tall = rng.uniform(2.2, 3.4)
-        bark = m.material((0.28, 0.22, 0.17), folds=0.5)
-        build.add(ROUNDED_CONE, (tall, 0.17, 0.11), up, (1, 1, 1), 0.0, bark)
-        leaf = LEAVES[rng.integers(len(LEAVES))]
-        for _ in range(4):
-            middle = up + np.append(rng.normal(0, 0.7, 2), tall + rng.uniform(0.3, 1.8))
-            size = tuple(rng.uniform(0.8, 1.5, 3))
-            build.add(
-                ROUNDED_CONE,
-                (0, 1, 1),
-                middle,
-                size,
-                0.0,
-                m.material(leaf, code=m.FOLIAGE, seed=int(rng.integers(9999))),
-            )
-    elif kind == "bush":
-        leaf = LEAVES[rng.integers(len(LEAVES))]
-        for _ in range(2):
-            middle = up + np.append(rng.normal(0, 0.4, 2), 0.4)
-            size = tuple(rng.uniform(0.5, 0.9, 3))
-            build.add(
-                ROUNDED_CONE,
-                (0, 1, 1),
-                middle,
-                size,
-                0.0,
-                m.material(leaf, code=m.FOLIAGE, seed=int(rng.integers(9999))),
-            )
-    elif kind == "post":
-        tall = rng.choice([0.9, 1.1, 3.5, 5.0])
-        build.add(CUT_CONE, (tall, 0.07, 0.05), up, (1, 1, 1), 0.0, row)
-    elif kind == "bin":
-        build.add(CUT_CONE, (0.95, 0.27, 0.30), up, (1, 1, 1), 0.0, row)
-    elif kind == "bench":
-        build.add(BOX, (1, 1, 1), up + np.array([0, 0, 0.43]), (0.9, 0.22, 0.03), yaw, row)
-        build.add(BOX, (1, 1, 1), up + np.array([0, 0, 0.2]), (0.75, 0.18, 0.2), yaw, m.material((0.2, 0.2, 0.2)))
-    else:
-        paint = m.material(
-            rng.choice([[0.75] * 3, [0.1] * 3, [0.45] * 3, [0.5, 0.1, 0.1], [0.15, 0.25, 0.45]]), gloss=0.25
-        )
-        build.add(ROUNDED_CONE, (0, 1, 1), up + np.array([0, 0, 0.62]), (2.2, 0.9, 0.45), yaw, paint)
-        build.add(
-            ROUNDED_CONE,
-            (0, 1, 1),
-            up + np.array([0, 0, 0.95]),
-            (1.3, 0.8, 0.5),
-            yaw,
-            m.material((0.1, 0.12, 0.14), gloss=0.5),
-        )
-        for x, y in ((1.3, 0.75), (1.3, -0.75), (-1.3, 0.75), (-1.3, -0.75)):
-            wheel = up + np.array([x * math.cos(yaw) - y * math.sin(yaw), x * math.sin(yaw) + y * math.cos(yaw), 0.32])
-            build.add(ROUNDED_CONE, (0, 1, 1), wheel, (0.32, 0.12, 0.32), yaw, m.material((0.05, 0.05, 0.05)))
+    return np.array(found)
 
 
 def _light(rng: np.random.Generator, indoor: bool, change: float) -> np.ndarray:

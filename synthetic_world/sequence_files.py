@@ -3,17 +3,8 @@
 from pathlib import Path
 from typing import Any
 
-from .camera import Camera
 from .folders import JsonList
-from .frames import SequenceTask, sequence_scene
-
-
-def view_note(eye: Camera) -> dict[str, Any]:
-    """A camera as annotations describe it."""
-    return {
-        "position": list(eye.position), "yaw": eye.yaw, "tilt": eye.tilt, "focal": eye.focal,
-        "ground_homography": eye.ground_homography.tolist(),
-    }  # fmt: skip
+from .frames import SequenceTask, sequence_scene, view_note
 
 
 class SequenceFiles:

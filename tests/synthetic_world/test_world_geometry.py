@@ -7,12 +7,13 @@ import numpy as np
 import pytest
 
 from synthetic_world.camera import Camera, ColourResponse
+from synthetic_world.crowd import PERSONAL_SPACE, Crowd
 from synthetic_world.levels import LEVELS, get_level, level_table
 from synthetic_world.masks import decode_mask, encode_mask
 from synthetic_world.person import make_person
 from synthetic_world.pose import ANKLE_L, ANKLE_R, HEAD, KNEE_L, PELVIS, walk
 from synthetic_world.raycast import CUT_CONE
-from synthetic_world.scene import PERSONAL_SPACE, Crowd, Stand, gather, ring_camera
+from synthetic_world.scene import Stand, gather, ring_camera
 from synthetic_world.seeds import rng_for
 
 LEVEL = get_level("medium")
@@ -105,13 +106,15 @@ def test_outfits_are_shared_as_the_level_says() -> None:
 
 def test_crowd_walks_at_human_speed_without_walking_through_each_other() -> None:
     people = [make_person(0, number, LEVEL) for number in range(12)]
-    crowd = Crowd(0, 1, people, 200, 25.0)
-    step = np.linalg.norm(np.diff(crowd.positions, axis=0), axis=2) * 25.0
+    crowd = Crowd(0, 1, people, 25.0)
+    moments = [crowd.at(frame) for frame in range(200)]
+    positions = np.array([[stand.position for stand in stands] for stands in moments])
+    step = np.linalg.norm(np.diff(positions, axis=0), axis=2) * 25.0
     assert np.median(step) > 0.7 and np.quantile(step, 0.99) < 2.6
-    for frame in crowd.positions[::10]:
+    for frame in positions[::10]:
         distance = np.linalg.norm(frame[:, None] - frame[None], axis=2) + 9 * np.eye(12)
         assert distance.min() > 0.6 * PERSONAL_SPACE
-    assert (crowd.paces == 0).any()  # some stop
+    assert any(stand.pace == 0 for stands in moments for stand in stands)  # some stop
 
 
 def test_masks_survive_encoding() -> None:
@@ -143,7 +146,7 @@ def test_bad_arguments_are_refused() -> None:
         get_level("brutal")
     with pytest.raises(ValueError, match="position: got a height of 0"):
         Camera((0.0, 0.0, 0.0), 0.0, 0.0, 500.0, 640, 480)
-    assert level_table().count("\n") == 11
+    assert level_table().count("\n") == 12
 
 
 def test_the_readme_shows_the_level_table(repository: Path) -> None:

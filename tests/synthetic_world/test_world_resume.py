@@ -88,7 +88,7 @@ def test_two_runs_cannot_write_the_same_folder(tmp_path: Path) -> None:
 
 
 def test_records_are_streamed_not_held(tmp_path: Path) -> None:
-    record = {"people": [{"mask": list(range(400))} for _ in range(20)]}
+    record = {"people": [{"mask": list(range(100))} for _ in range(20)]}
 
     def peak(count: int) -> int:
         path = tmp_path / f"{count}.jsonl"
