@@ -1,7 +1,9 @@
 """Work units in one or several processes, with a progress bar."""
 
 import multiprocessing
+import os
 import sys
+import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -25,8 +27,17 @@ def _bar(label: str, done: int, total: int, started: float, before: int) -> None
     sys.stderr.flush()
 
 
-def _single_thread() -> None:
+def _begin_worker() -> None:
     cv2.setNumThreads(1)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    """Leave when the process that hands out work is killed; nobody else would end this one."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 def run_all(
@@ -56,7 +67,7 @@ def run_all(
 def _spread(function: Callable[[Task], Result], tasks: Iterable[Task], processes: int) -> Iterator[Result]:
     """Results in order, with no more tasks under way than keep the processes busy; fails when a process dies."""
     context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(processes, mp_context=context, initializer=_single_thread)
+    pool = ProcessPoolExecutor(processes, mp_context=context, initializer=_begin_worker)
     waiting: deque[Future[Result]] = deque()
     try:
         for task in tasks:
