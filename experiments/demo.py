@@ -115,7 +115,8 @@ def _reid_steps(config: DemoConfig) -> list[Step]:
         return [*launch, "reid/image_reid_train.py", *(part for k, v in options.items() for part in (f"--{k}", str(v)))]
 
     def score(name: str, *source: str) -> list[str]:
-        return ["reid/image_reid_inference.py", "--root", data, "--out", str(out / name), *source]
+        seed = ["--seed", str(config.seed)]
+        return ["reid/image_reid_inference.py", "--root", data, "--out", str(out / name), *seed, *source]
 
     def checkpoint(name: str) -> str:
         return str(out / name / "model.safetensors")

@@ -60,7 +60,10 @@ class Card:
                 f"{where}: the card has unknown fields {sorted(set(values) - names)} and lacks "
                 f"{sorted(required - set(values))}; it was written by another version"
             )
-        return cls(**values | {"preprocessing": Preprocessing.from_dict(values["preprocessing"])})
+        try:
+            return cls(**values | {"preprocessing": Preprocessing.from_dict(values["preprocessing"])})
+        except ValueError as error:
+            raise ValueError(f"{where}: the card is damaged: {error}") from error
 
 
 def save_checkpoint(path: str | os.PathLike[str], state: dict[str, torch.Tensor], card: Card) -> None:

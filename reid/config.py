@@ -23,7 +23,8 @@ def parse_config(config_class: type[Config], arguments: Sequence[str] | None = N
         arguments: The command line without the program; None takes the program's own.
 
     Raises:
-        ValueError: When the YAML file is unreadable, holds unknown keys, or values of a wrong type.
+        ValueError: When the YAML file is unreadable or holds unknown keys.
+        SystemExit: With status 2, as for the command line, when a value has the wrong type.
     """
     left = list(sys.argv[1:] if arguments is None else arguments)
     path: Path | None = None

@@ -68,9 +68,16 @@ class Embedder:
 
     @classmethod
     def from_model(
-        cls, model: Any, preprocessing: Preprocessing, *, device: str = "cpu", batch_size: int = 32
+        cls, model: Any, preprocessing: Preprocessing, *, device: Any = "cpu", batch_size: int = 32
     ) -> "Embedder":
-        """Wraps a `torch.nn.Module` that returns a `ReIDOutput`; the module is used as it is, not copied."""
+        """Wraps a `torch.nn.Module` that returns a `ReIDOutput`; the module is used as it is, not copied.
+
+        Args:
+            model: The module.
+            preprocessing: What its input wants.
+            device: By name, as above, or a device of torch.
+            batch_size: Crops a forward pass.
+        """
         from reid.torch_backend import TorchBackend
 
         embedder = cls.__new__(cls)

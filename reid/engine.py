@@ -1,8 +1,8 @@
 """The only training loop."""
 
 import time
-from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from collections.abc import Callable
+from typing import Protocol
 
 import torch
 from accelerate import Accelerator
@@ -25,8 +25,8 @@ class Trainer:
         accelerator: Device, processes and mixed precision.
         model: Maps float32 (B, 3, H, W) to a `ReIDOutput`.
         loss: Maps (features, logits, labels) to the total and its terms.
-        optimizers: Stepped together after each batch.
-        schedulers: Stepped together after each batch.
+        optimizer: Stepped after each batch.
+        scheduler: Stepped after each batch.
         loader: Yields dicts with images uint8 (B, 3, H, W) and pids int64 (B,).
         sampler: Told the epoch before each epoch.
         transform: Augments and normalises a uint8 batch on the device.
@@ -38,8 +38,8 @@ class Trainer:
         accelerator: Accelerator,
         model: nn.Module,
         loss: nn.Module,
-        optimizers: Sequence[torch.optim.Optimizer],
-        schedulers: Sequence[Any],
+        optimizer: torch.optim.Optimizer,
+        scheduler: torch.optim.lr_scheduler.LRScheduler,
         loader: DataLoader,
         sampler: EpochSampler,
         transform: Callable[[torch.Tensor], torch.Tensor],
@@ -51,8 +51,8 @@ class Trainer:
         self.model = accelerator.prepare_model(model)
         has_parameters = any(True for _ in loss.parameters())
         self.loss = accelerator.prepare_model(loss) if has_parameters else loss
-        self.optimizers = [accelerator.prepare_optimizer(optimizer) for optimizer in optimizers]
-        self.schedulers = list(schedulers)
+        self.optimizer = accelerator.prepare_optimizer(optimizer)
+        self.scheduler = scheduler
         self.loader = accelerator.prepare_data_loader(loader)
         self.sampler = sampler
         self.transform = transform
@@ -83,6 +83,8 @@ class Trainer:
     def _epoch(self, epoch: int, advance: Callable[[], None]) -> dict[str, float]:
         self.model.train()
         self.sampler.set_epoch(epoch)
+        if hasattr(self.loader, "set_epoch"):
+            self.loader.set_epoch(epoch)  # accelerate's loader counts epochs itself and would tell the sampler its own
         sums: dict[str, torch.Tensor] = {}
         start, images = time.perf_counter(), 0
         for batch in self.loader:
@@ -95,7 +97,7 @@ class Trainer:
         row = {"epoch": float(epoch)} | {name: float(value) / count for name, value in sums.items()}
         if not all(map(_is_finite, row.values())):
             raise FloatingPointError(f"epoch {epoch}: the loss is no longer finite ({row}); lower the learning rate")
-        row["lr"] = self.optimizers[0].param_groups[0]["lr"]
+        row["lr"] = self.optimizer.param_groups[0]["lr"]
         row["images_per_second"] = images / (time.perf_counter() - start)
         return row
 
@@ -106,12 +108,9 @@ class Trainer:
         self.accelerator.backward(total)
         if self.max_grad_norm > 0:
             self.accelerator.clip_grad_norm_(self.model.parameters(), self.max_grad_norm)
-        for optimizer in self.optimizers:
-            optimizer.step()
-        for scheduler in self.schedulers:
-            scheduler.step()
-        for optimizer in self.optimizers:
-            optimizer.zero_grad(set_to_none=True)
+        self.optimizer.step()
+        self.scheduler.step()
+        self.optimizer.zero_grad(set_to_none=True)
         return {"loss": total.detach()} | {f"loss/{name}": value for name, value in terms.items()}
 
 

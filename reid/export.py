@@ -34,7 +34,7 @@ class ExportConfig:
     ckpt: Path
     """The .safetensors checkpoint."""
     out: Path
-    """The .onnx file to write; its card goes beside it as .json."""
+    """The .onnx file to write; its card goes beside it as .onnx.json, for people."""
     input_kind: str = "float32"
     """"float32" takes normalised images, "uint8" has the normalisation inside."""
 
@@ -109,9 +109,9 @@ def export_onnx(
     with atomic_path(path) as temporary:
         _write(network, card, temporary)
         parity = _compare(network, card, temporary)
-        if parity.min_cosine < min_cosine:
+        if not parity.min_cosine >= min_cosine:  # NaN fails too
             raise ValueError(f"{checkpoint}: ONNX and torch disagree ({parity}), allowed: cosine {min_cosine} or more")
-    write_json(path.with_suffix(".json"), card.to_dict() | {"parity": dataclasses.asdict(parity)})
+    write_json(path.with_name(f"{path.name}.json"), card.to_dict() | {"parity": dataclasses.asdict(parity)})
     return parity
 
 

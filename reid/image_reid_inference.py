@@ -72,6 +72,10 @@ def _embed_function(config: InferenceConfig) -> EmbedFunction:
     if (config.height is None) != (config.width is None):
         raise ValueError("give --height and --width together")
     if config.ckpt is None:
+        network = ("device", "precision", "batch_size", "height", "width")
+        useless = [name for name in network if getattr(config, name) != getattr(InferenceConfig, name)]
+        if useless:
+            raise ValueError(f"{', '.join(useless)}: a baseline has no network that these would act on")
         return ColourHistogram()
     size = None
     if config.height is not None and config.width is not None:
@@ -138,6 +142,8 @@ def main(config: InferenceConfig) -> None:
         highlight=False,
         soft_wrap=True,
     )
+    if data.skipped:
+        console.print(f"note: {len(data.skipped)} images with other names are left out, e.g. {data.skipped[0]}")
     start = time.perf_counter()
     query = embed_samples(embed, data.query, "query")
     gallery = embed_samples(embed, data.gallery, "gallery")

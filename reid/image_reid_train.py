@@ -13,7 +13,7 @@ if __package__ in (None, ""):
 import torch
 import tyro
 from accelerate import Accelerator
-from accelerate.utils import set_seed
+from accelerate.utils import DistributedDataParallelKwargs, set_seed
 from rich.console import Console
 
 from reid.checkpoint import Card, save_checkpoint
@@ -30,7 +30,7 @@ from reid.engine import Trainer
 from reid.evaluation import embed_samples, rank, scores_of
 from reid.losses import CombinedLoss
 from reid.models import build_model
-from reid.optim import build_center_optimizer, build_optimizer, warmup_cosine
+from reid.optim import JointOptimizer, build_center_optimizer, build_optimizer, warmup_cosine
 from reid.records import repository_commit, score_record
 from reid.training_log import TrainingLog
 
@@ -152,16 +152,23 @@ def _build_trainer(
         smoothing=config.smoothing,
         generator=torch.Generator().manual_seed(config.seed),
     ).to(accelerator.device)
-    optimizers = [build_optimizer(config.optimizer, model, config.lr, config.weight_decay)]
-    if loss.center_parameters():
-        optimizers.append(build_center_optimizer(loss.center_parameters(), config.center_lr))
-    steps = max(1, len(sampler) // accelerator.num_processes)  # a last incomplete round is dropped
+    if len(sampler) < accelerator.num_processes:
+        raise ValueError(
+            f"batch_size: got {len(sampler)} batches an epoch for {accelerator.num_processes} processes; lower the "
+            "batch size or use fewer processes"
+        )
+    optimizer = build_optimizer(config.optimizer, model, config.lr, config.weight_decay)
+    steps = len(sampler) // accelerator.num_processes  # accelerate drops a last incomplete round
     warmup = min(round(config.warmup_epochs * steps), config.epochs * steps)
-    schedules = [warmup_cosine(optimizers[0], warmup, max(1, config.epochs * steps))]
-    return Trainer(accelerator, model, loss, optimizers, schedules, loader, sampler, transform, config.max_grad_norm)
+    schedule = warmup_cosine(optimizer, warmup, max(1, config.epochs * steps))
+    if loss.center_parameters():
+        optimizer = JointOptimizer(optimizer, build_center_optimizer(loss.center_parameters(), config.center_lr))
+    return Trainer(accelerator, model, loss, optimizer, schedule, loader, sampler, transform, config.max_grad_norm)
 
 
-def _score(model: torch.nn.Module, size: Preprocessing, data: Market1501, device: str) -> dict[str, float | int]:
+def _score(
+    model: torch.nn.Module, size: Preprocessing, data: Market1501, device: torch.device
+) -> dict[str, float | int]:
     embed = Embedder.from_model(model, size, device=device)
     query = embed_samples(embed, data.query, "query", quiet=True)
     gallery = embed_samples(embed, data.gallery, "gallery", quiet=True)
@@ -171,12 +178,16 @@ def _score(model: torch.nn.Module, size: Preprocessing, data: Market1501, device
 def main(config: TrainConfig) -> None:
     """Trains, writing the checkpoint and the scores after the last epoch."""
     _check(config)
-    accelerator = Accelerator()
+    # Without cross entropy the classifier gets no gradient, which DDP has to be told.
+    unused = DistributedDataParallelKwargs(find_unused_parameters=config.cross_entropy_weight == 0)
+    accelerator = Accelerator(kwargs_handlers=[unused])
     _set_threads(config, accelerator)
     set_seed(config.seed)
     console = Console(quiet=not accelerator.is_main_process)
     data = read_market1501(config.root)
     console.print(f"{config.root}: train {describe(data.train)}; query {describe(data.query)}", soft_wrap=True)
+    if data.skipped:
+        console.print(f"note: {len(data.skipped)} images with other names are left out, e.g. {data.skipped[0]}")
     size = Preprocessing(config.height, config.width)
     model = build_model(config.backbone, len(relabel(data.train)), **_model_options(config))
     trainer = _build_trainer(config, accelerator, model, data, size)
@@ -193,19 +204,21 @@ def main(config: TrainConfig) -> None:
         console.print(f"epoch {epoch}/{config.epochs} {terms}", highlight=False, soft_wrap=True)
 
     def scored() -> dict[str, float | int]:
-        return _score(accelerator.unwrap_model(trainer.model), size, data, str(accelerator.device))
+        return _score(accelerator.unwrap_model(trainer.model, keep_torch_compile=False), size, data, accelerator.device)
 
     trainer.train(config.epochs, on_epoch_end)
     if log is None:
         return
     log.close()
     # Without accelerate's autocast wrapper: the scores in the card are those of the stored float32 weights.
-    model = accelerator.unwrap_model(trainer.model, keep_fp32_wrapper=False)
-    _finish(config, model, size, data, _score(model, size, data, str(accelerator.device)), console)
+    model = accelerator.unwrap_model(trainer.model, keep_fp32_wrapper=False, keep_torch_compile=False)
+    launch = {"mixed_precision": accelerator.mixed_precision, "num_processes": accelerator.num_processes}
+    _finish(config, launch, model, size, data, _score(model, size, data, accelerator.device), console)
 
 
 def _finish(
     config: TrainConfig,
+    launch: dict[str, str | int],
     model: torch.nn.Module,
     size: Preprocessing,
     data: Market1501,
@@ -223,7 +236,7 @@ def _finish(
         num_classes=len(relabel(data.train)),
         embedding_size=int(model.embedding_size),  # type: ignore[arg-type]
         preprocessing=size,
-        config=values,
+        config=values | launch,
         commit=repository_commit(),
         scores=[record | {"distance": "Euclidean"}],
     )

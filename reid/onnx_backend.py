@@ -1,13 +1,15 @@
 """ONNX files run by onnxruntime, those of others included."""
 
 import json
-import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnxruntime as ort
 
 from reid.data.images import Preprocessing
+from reid.devices import parse_device
+from reid.distances import available_threads
 
 CARD_KEY = "card"
 
@@ -44,19 +46,16 @@ def open_session(path: Path, device: str, threads: int | None) -> ort.InferenceS
         ValueError: When the file is damaged, its external weights are missing, or CUDA is asked for and absent.
     """
     options = ort.SessionOptions()
-    options.intra_op_num_threads = threads or os.cpu_count() or 1
+    options.intra_op_num_threads = threads or available_threads()
     # Threads that spin after a run slow torch down a hundred times in the same process.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.log_severity_level = 3
-    providers = ["CPUExecutionProvider"]
-    if device != "cpu" and "CUDAExecutionProvider" in ort.get_available_providers():
-        providers.insert(0, "CUDAExecutionProvider")
-    elif device.startswith("cuda"):
-        raise ValueError(
-            f"device: got {device!r}, but onnxruntime has no CUDA here; install onnxruntime-gpu or use cpu"
-        )
+    kind, index = parse_device(device)
+    providers: list[Any] = ["CPUExecutionProvider"]
+    if kind != "cpu" and "CUDAExecutionProvider" in ort.get_available_providers():
+        providers.insert(0, ("CUDAExecutionProvider", {"device_id": index}))
     try:
-        return ort.InferenceSession(str(path), options, providers=providers)
+        session = ort.InferenceSession(str(path), options, providers=providers)
     except Exception as error:  # onnxruntime's own exceptions share no public base class
         missing = _missing_weights(path)
         if missing:
@@ -65,6 +64,12 @@ def open_session(path: Path, device: str, threads: int | None) -> ort.InferenceS
                 "there, or export again with the weights inside"
             ) from error
         raise ValueError(f"{path}: onnxruntime cannot open it: {str(error).splitlines()[0]}") from error
+    # onnxruntime falls back to the CPU without an error.
+    if kind == "cuda" and "CUDAExecutionProvider" not in session.get_providers():
+        raise ValueError(
+            f"device: got {device!r}, but onnxruntime has no CUDA here; install onnxruntime-gpu or use cpu"
+        )
+    return session
 
 
 def _missing_weights(path: Path) -> list[str]:
@@ -104,7 +109,10 @@ def open_onnx(
         raise ValueError(f"{path}: got input of type {inputs[0].type}, allowed: tensor(float), tensor(uint8)")
     metadata = session.get_modelmeta().custom_metadata_map
     if preprocessing is None and CARD_KEY in metadata:
-        preprocessing = Preprocessing.from_dict(json.loads(metadata[CARD_KEY])["preprocessing"])
+        try:
+            preprocessing = Preprocessing.from_dict(json.loads(metadata[CARD_KEY])["preprocessing"])
+        except (ValueError, KeyError, TypeError) as error:
+            raise ValueError(f"{path}: its card cannot be read ({error}); give preprocessing=") from error
     if preprocessing is None:
         if not isinstance(shape[2], int) or not isinstance(shape[3], int):
             raise ValueError(f"{path}: has no card and no fixed input size ({shape}); give preprocessing=")

@@ -1,7 +1,8 @@
 """Optimisers and the learning-rate schedule."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from typing import Any
 
 import torch
 from torch import nn
@@ -37,6 +38,36 @@ def build_optimizer(name: str, model: nn.Module, lr: float, weight_decay: float)
 def build_center_optimizer(parameters: Iterable[nn.Parameter], lr: float) -> torch.optim.Optimizer:
     """Builds the plain SGD of the centers (Wen et al., ECCV 2016, give lr 0.5)."""
     return torch.optim.SGD(parameters, lr=lr)
+
+
+class JointOptimizer(torch.optim.Optimizer):
+    """Several optimisers that step as one, so that a gradient scaler unscales and skips them together.
+
+    Args:
+        optimizers: Over disjoint parameters; their groups are shared, not copied.
+    """
+
+    def __init__(self, *optimizers: torch.optim.Optimizer) -> None:
+        self.optimizers = optimizers
+        super().__init__([group for optimizer in optimizers for group in optimizer.param_groups], {})
+
+    def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
+        """Steps each; a closure is evaluated once."""
+        loss = closure() if closure is not None else None
+        for optimizer in self.optimizers:
+            optimizer.step()
+        return loss
+
+    def state_dict(self) -> dict[str, Any]:
+        """Returns the states in the order of the optimisers."""
+        return {"optimizers": [optimizer.state_dict() for optimizer in self.optimizers]}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Takes what `state_dict` returned."""
+        for optimizer, state in zip(self.optimizers, state_dict["optimizers"], strict=True):
+            optimizer.load_state_dict(state)
+        # Loading replaces the groups.
+        self.param_groups = [group for optimizer in self.optimizers for group in optimizer.param_groups]
 
 
 def warmup_cosine(optimizer: torch.optim.Optimizer, warmup_steps: int, total_steps: int) -> LambdaLR:

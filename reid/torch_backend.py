@@ -8,6 +8,7 @@ from torch import nn
 
 from reid.checkpoint import Card, load_checkpoint
 from reid.data.images import Preprocessing
+from reid.devices import parse_device
 from reid.models import build_model
 
 _AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
@@ -19,14 +20,14 @@ class TorchBackend:
     Args:
         model: Returns a `ReIDOutput`.
         preprocessing: Normalises the batches.
-        device: "auto", "cpu", "cuda" or "cuda:N".
+        device: "auto", "cpu", "cuda" or "cuda:N", or a device of torch.
         precision: "fp32", or "bf16" and "fp16" by autocast.
     """
 
-    def __init__(self, model: nn.Module, preprocessing: Preprocessing, device: str, precision: str) -> None:
-        self.device = torch.device(device if device != "auto" else "cuda" if torch.cuda.is_available() else "cpu")
-        if self.device.type == "cuda" and not torch.cuda.is_available():
-            raise ValueError(f"device: got {device!r}, but torch sees no CUDA device here; use cpu or auto")
+    def __init__(
+        self, model: nn.Module, preprocessing: Preprocessing, device: str | torch.device, precision: str
+    ) -> None:
+        self.device = device if isinstance(device, torch.device) else _open_device(device)
         self.model = model.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.preprocessing = preprocessing
         self.autocast = _AUTOCAST.get(precision)
@@ -41,6 +42,14 @@ class TorchBackend:
             output = self.model(images.contiguous(memory_format=torch.channels_last))
         self.model.train(was_training)
         return output.embeddings.float().cpu().numpy()
+
+
+def _open_device(name: str) -> torch.device:
+    kind, index = parse_device(name)
+    if kind == "cuda" and index >= torch.cuda.device_count():
+        raise ValueError(f"device: got {name!r}, but torch sees {torch.cuda.device_count()} CUDA devices here")
+    on_gpu = kind == "cuda" or (kind == "auto" and torch.cuda.is_available())
+    return torch.device("cuda", index) if on_gpu else torch.device("cpu")
 
 
 def load_model(path: Path, *, with_classifier: bool = True) -> tuple[nn.Module, Card]:

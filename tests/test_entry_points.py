@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from reid.checkpoint import load_checkpoint
+
 ENTRY_POINTS = (
     "reid/image_reid_train.py",
     "reid/image_reid_inference.py",
@@ -42,6 +44,24 @@ def test_errors_are_one_line_without_a_traceback(repository: Path, run_python: R
         done = run_python(repository / path, *options, check=False)
         assert done.returncode != 0, path
         assert "Traceback" not in done.stderr and str(tmp_path) in done.stderr, (path, done.stderr)
+
+
+def test_compiled_training_writes_a_plain_checkpoint(run_python: Run, tiny_market: Path, tmp_path: Path) -> None:
+    options = ["--root", tiny_market, "--out", tmp_path, "--bs", 16, "--epochs", 0, "--height", 32, "--width", 16]
+    launch = ["-m", "accelerate.commands.launch", "--cpu", "--dynamo_backend", "eager"]
+    run_python(*launch, "reid/image_reid_train.py", *options)
+    state, card = load_checkpoint(tmp_path / "model.safetensors")
+    assert "conv1.weight" in state and card.config["num_processes"] == 1
+
+
+def test_two_processes_train_together(run_python: Run, tiny_market: Path, tmp_path: Path) -> None:
+    options = ["--root", tiny_market, "--out", tmp_path, "--bs", 8, "--epochs", 1, "--height", 32, "--width", 16]
+    options += ["--cross-entropy-weight", 0, "--threads", 1]
+    launch = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", 2]
+    run_python(*launch, "reid/image_reid_train.py", *options)
+    assert load_checkpoint(tmp_path / "model.safetensors")[1].config["num_processes"] == 2
+    done = run_python(*launch, "reid/image_reid_train.py", *options, "--bs", 72, "--instance", 9, check=False)
+    assert done.returncode != 0 and "1 batches an epoch for 2 processes" in done.stderr
 
 
 def test_accelerate_launches_training_from_any_folder(

@@ -7,7 +7,7 @@ import numpy as np
 from tracking.association import assign, iou_distance, others
 from tracking.boxes import xysr_to_xyxy, xyxy_to_xysr
 from tracking.detections import Detections
-from tracking.kalman import POSITION, VELOCITY, XYSR, KalmanFilter
+from tracking.kalman import XYSR, KalmanFilter
 from tracking.options import require_count, require_range
 from tracking.track_table import TrackTable
 from tracking.tracks import Tracks
@@ -63,7 +63,6 @@ class Sort:
         keep = (detections.confidence >= options.min_confidence) & (box[:, 2:] > box[:, :2]).all(1)
         if not keep.all():
             detections = detections[keep]
-        self._keep_areas_positive()
         table.hits[table.missed > 0] = 0  # a streak ends with the first miss
         table.predict()
         measurement = xyxy_to_xysr(detections.xyxy)
@@ -80,8 +79,3 @@ class Sort:
             seen &= table.hits >= options.n_init
         seen = np.flatnonzero(seen)
         return table.tracks(seen, xysr_to_xyxy(table.position(seen)))
-
-    def _keep_areas_positive(self) -> None:
-        """Stops the shrinking of tracks whose area would become 0 or less in the next frame."""
-        area, growth = self._table.state[POSITION, :, 2], self._table.state[VELOCITY, :, 2]
-        growth[area + growth <= 0] = 0

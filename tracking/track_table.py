@@ -3,7 +3,7 @@
 import numpy as np
 
 from tracking.detections import Detections
-from tracking.kalman import POSITION, KalmanFilter
+from tracking.kalman import POSITION, VELOCITY, KalmanFilter
 from tracking.tracks import Tracks
 
 
@@ -36,8 +36,14 @@ class TrackTable:
         return len(self.track_id)
 
     def predict(self) -> None:
-        """Moves all tracks by one frame and counts the frame as missed until a detection is met."""
+        """Moves all tracks by one frame and counts the frame as missed until a detection is met.
+
+        Sizes and ratios, the last two coordinates of every motion model, stop changing before they would reach 0: a
+        box that shrank while it was seen would turn over when it coasts.
+        """
         if len(self):
+            size, change = self.state[POSITION, :, 2:], self.state[VELOCITY, :, 2:]
+            change[size + change <= 0] = 0
             self.kalman.predict(self.state)
         self.missed += 1
 

@@ -44,7 +44,14 @@ class Preprocessing:
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "Preprocessing":
-        """Builds from what `to_dict` returned."""
+        """Builds from what `to_dict` returned.
+
+        Raises:
+            ValueError: When a field is missing.
+        """
+        missing = sorted({"height", "width", "mean", "std"} - set(values))
+        if missing:
+            raise ValueError(f"preprocessing: lacks {', '.join(missing)}")
         return cls(int(values["height"]), int(values["width"]), tuple(values["mean"]), tuple(values["std"]))
 
     def resize(self, image: np.ndarray) -> np.ndarray:

@@ -17,7 +17,9 @@ class Augmentation:
         flip: Probability of a horizontal flip.
         pad_crop: Padding in pixels before a random crop of the original size.
         jitter: Largest relative change of brightness, contrast and saturation.
-        erasing: Probability of random erasing (arXiv 1708.04896), area 0.02..0.4, aspect 0.3..3.3.
+        erasing: Probability of random erasing (arXiv 1708.04896), area 0.02..0.4, aspect 0.3..3.3. Deviations: the
+            aspect is uniform in its logarithm, so that lying and standing rectangles are as frequent, and the fill is
+            the mean colour, not noise.
     """
 
     flip: float = 0.5

@@ -48,6 +48,8 @@ def test_a_card_of_another_version_is_refused() -> None:
     values = CARD.to_dict()
     with pytest.raises(ValueError, match="unknown fields \\['colour'\\]"):
         Card.from_dict(values | {"colour": 1}, "file")
+    with pytest.raises(ValueError, match=r"file: the card is damaged: preprocessing: lacks height"):
+        Card.from_dict(values | {"preprocessing": {"width": 1, "mean": [], "std": []}}, "file")
     del values["backbone"]
     with pytest.raises(ValueError, match="lacks \\['backbone'\\]"):
         Card.from_dict(values, "file")

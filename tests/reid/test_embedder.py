@@ -9,6 +9,7 @@ from onnx import TensorProto, helper
 
 from reid.checkpoint import Card, save_checkpoint
 from reid.data.images import Preprocessing
+from reid.devices import parse_device
 from reid.embedder import Embedder
 from reid.export import export_onnx
 from reid.models import build_model
@@ -66,6 +67,35 @@ def test_export_refuses_and_leaves_nothing_behind(checkpoint: Path, tmp_path: Pa
         export_onnx(checkpoint, tmp_path / "model.pt")
 
 
+def test_nan_weights_are_not_exported(tmp_path: Path) -> None:
+    model = build_model("seres18")
+    torch.nn.init.constant_(model.conv1.weight, float("nan"))
+    save_checkpoint(tmp_path / "nan.safetensors", model.state_dict(), Card("seres18", {}, 0, 512, SIZE))
+    with pytest.raises(ValueError, match="disagree"):
+        export_onnx(tmp_path / "nan.safetensors", tmp_path / "out" / "model.onnx")
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_export_leaves_the_checkpoints_card_alone(checkpoint: Path) -> None:
+    before = checkpoint.with_suffix(".json").read_text()
+    export_onnx(checkpoint, checkpoint.with_suffix(".onnx"))
+    assert checkpoint.with_suffix(".json").read_text() == before
+    assert '"parity"' in checkpoint.with_name("model.onnx.json").read_text()
+
+
+def test_device_names(checkpoint: Path, tmp_path: Path) -> None:
+    assert [parse_device(name) for name in ("auto", "cpu", "cuda", "cuda:3")] == [
+        *(("auto", 0), ("cpu", 0), ("cuda", 0), ("cuda", 3))
+    ]
+    write_onnx(tmp_path / "m.onnx", [2, 3, 32, 16])
+    for source in (checkpoint, tmp_path / "m.onnx"):
+        for device in ("gpu", "cpu:1", "cuda:-1"):
+            with pytest.raises(ValueError, match="allowed: auto, cpu, cuda, cuda:N"):
+                Embedder(source, device=device)
+        with pytest.raises(ValueError, match="CUDA"):
+            Embedder(source, device="cuda:99")
+
+
 def test_bf16_is_near_fp32_and_not_equal(checkpoint: Path) -> None:
     full, half = (Embedder(checkpoint, device="cpu", precision=precision)(crops()) for precision in ("fp32", "bf16"))
     assert 0.99 < (full * half).sum(1).min() and not np.array_equal(full, half)
@@ -96,6 +126,12 @@ def test_foreign_onnx_files(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="no fixed input size"):
         Embedder(tmp_path / "open.onnx")
     assert Embedder(tmp_path / "open.onnx", preprocessing=SIZE)(crops(2)).shape == (2, 3)
+    write_onnx(tmp_path / "flat.onnx", [1, 1, 32, 16])
+    model = onnx.load(str(tmp_path / "open.onnx"))
+    model.metadata_props.add(key="card", value='{"preprocessing": {"height": 64}}')
+    onnx.save(model, str(tmp_path / "carded.onnx"))
+    with pytest.raises(ValueError, match=r"carded\.onnx: its card cannot be read"):
+        Embedder(tmp_path / "carded.onnx")
     write_onnx(tmp_path / "flat.onnx", [1, 1, 32, 16])
     with pytest.raises(ValueError, match="one of shape"):
         Embedder(tmp_path / "flat.onnx")

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -70,7 +71,7 @@ def test_onnx_scores_as_its_checkpoint_does(tiny_market: Path, tmp_path: Path, c
 
 
 def test_colours_tell_these_people_apart(tiny_market: Path, tmp_path: Path) -> None:
-    records = score(tiny_market, tmp_path, baseline="colour-histogram")
+    records = score(tiny_market, tmp_path, baseline="colour-histogram", device="auto")
     assert records[0]["scores"]["mAP"] > 0.9 and records[0]["checkpoint_sha256"] is None
 
 
@@ -102,18 +103,29 @@ def test_pictures_are_drawn_when_asked_for(tiny_market: Path, tmp_path: Path, ch
         ({"ckpt": Path("a.onnx"), "baseline": "colour-histogram"}, "either --ckpt FILE or --baseline"),
         ({"ckpt": Path("a.onnx"), "height": 64}, "--height and --width together"),
         ({"ckpt": Path("a.onnx"), "k1": 0}, "no such model file"),
+        ({"baseline": "colour-histogram", "precision": "bf16"}, "precision: a baseline has no network"),
+        ({"baseline": "colour-histogram", "height": 64, "width": 32}, "height, width: a baseline"),
     ],
 )
 def test_contradictions_are_refused(tiny_market: Path, tmp_path: Path, options: dict[str, Any], message: str) -> None:
     with pytest.raises((ValueError, FileNotFoundError), match=message):
-        score(tiny_market, tmp_path, **options)
+        main(InferenceConfig(root=tiny_market, out=tmp_path, **options))
+
+
+def test_files_with_other_names_are_reported(
+    tiny_market: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(tiny_market, tmp_path / "market")
+    shutil.copy(next((tiny_market / "query").iterdir()), tmp_path / "market" / "query" / "person_1.jpg")
+    score(tmp_path / "market", tmp_path / "out", baseline="colour-histogram", device="auto", rerank=False)
+    assert "note: 1 images with other names are left out, e.g. query/person_1.jpg" in capsys.readouterr().out
 
 
 def test_input_size_and_precision_act(noisy_market: Path, tmp_path: Path, checkpoint: Path) -> None:
     plain = score(noisy_market, tmp_path, ckpt=checkpoint)[0]["scores"]["mAP"]
     assert score(noisy_market, tmp_path, ckpt=checkpoint, height=48, width=24)[0]["scores"]["mAP"] != plain
     half = score(noisy_market, tmp_path, ckpt=checkpoint, precision="bf16")[0]["scores"]["mAP"]
-    assert np.isclose(half, plain, atol=0.1)
+    assert half != plain and np.isclose(half, plain, atol=0.1)
 
 
 def test_the_list_of_options_is_known() -> None:

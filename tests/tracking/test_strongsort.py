@@ -224,3 +224,14 @@ def test_hota_on_real_detections_and_features(shared_data: Path, tmp_path: Path,
     track_sequence(tracker, source, range(1, source.length + 1)).write(tmp_path / f"{name}.txt")
     scores = evaluate_mot(shared_data / "mot16" / "train", tmp_path)["sequences"][name]
     assert scores["HOTA"] >= hota and scores["IDF1"] >= 0.57
+
+
+def test_a_shrinking_box_does_not_turn_over_while_it_coasts():
+    tracker = build_tracker("strongsort", appearance=False, coast=30, min_confidence=0.1)
+    for height in (200, 140, 90, 50, 25):
+        box = np.array([[100, 100, 100 + height / 2, 100 + height]], np.float32)
+        tracker.update(Detections.from_xyxy(box, confidence=np.array([0.9])))
+    boxes = [tracker.update(Detections.empty()).xyxy for _ in range(20)]
+    assert sum(len(box) for box in boxes) > 0
+    for box in boxes:
+        assert (box[:, 2:] > box[:, :2]).all()
