@@ -16,7 +16,7 @@ sys.path[0] = str(ROOT)
 
 from rich.console import Console  # noqa: E402
 
-from experiments.report import Results, print_tables, write_report  # noqa: E402
+from experiments.report import Results, print_table, write_report  # noqa: E402
 from reid.config import run_entry_point  # noqa: E402
 
 
@@ -171,7 +171,7 @@ def collect(config: DemoConfig, commands: dict[str, str], seconds: float) -> Res
 
 
 def main(config: DemoConfig) -> None:
-    """Runs the steps, prints the tables and writes report.html.
+    """Runs the steps, prints the table and writes report.html.
 
     Raises:
         ValueError: When a step fails; its own message stands above.
@@ -194,7 +194,7 @@ def main(config: DemoConfig) -> None:
             raise ValueError(f"step {number}, {step.title}: failed with status {done.returncode}; see above")
         commands[f"{step.title} ({time.perf_counter() - began:.0f} s)"] = shown
     results = collect(config, commands, time.perf_counter() - start)
-    print_tables(results, console)
+    print_table(results, console)
     write_report(results, config.out / "report.html")
     console.print(f"\n{results.seconds:.0f} s in all; open {config.out / 'report.html'} in a browser", soft_wrap=True)
 

@@ -81,20 +81,20 @@ def tracking_rows(results: Results) -> list[tuple[str, ...]]:
     return rows
 
 
-def print_tables(results: Results, console: Console) -> None:
-    """Prints both parts of the result table."""
-    parts = (
-        (f"re-identification on {_world(results)}", REID_COLUMNS, reid_rows(results), 3),
-        (f"tracking on {results.sequences.name}; frames/s: tracker alone", TRACKING_COLUMNS, tracking_rows(results), 1),
-    )
-    for title, columns, rows, texts in parts:
-        table = Table(title=title, title_justify="left")
-        for position, column in enumerate(columns):
-            table.add_column(column, justify="left" if position < texts else "right")
-        for row in rows:
-            table.add_row(*row)
-        console.print()
-        console.print(table)
+def print_table(results: Results, console: Console) -> None:
+    """Prints the result table: re-identification above, tracking below."""
+    title = f"{_world(results)} and {results.sequences.name}; frames/s is the tracker alone"
+    table = Table(*REID_COLUMNS, title=title, title_justify="left", header_style="bold")
+    for column in table.columns[3:]:
+        column.justify = "right"
+    for row in reid_rows(results):
+        table.add_row(*row)
+    table.add_section()
+    table.add_row(*TRACKING_COLUMNS, style="bold", end_section=True)
+    for row in tracking_rows(results):
+        table.add_row(*row)
+    console.print()
+    console.print(table, soft_wrap=True)
 
 
 def _world(results: Results) -> str:
