@@ -162,8 +162,8 @@ def collect(config: DemoConfig, commands: dict[str, str], seconds: float) -> Res
     with_reid, motion = _read(out / "track-reid" / "result.json"), _read(out / "track-motion" / "result.json")
     lines = (out / "train" / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
     tracking = {
-        "StrongSORT, with appearance": with_reid["strongsort"],
-        "StrongSORT, without": motion["strongsort"],
+        "StrongSORT with re-ID": with_reid["strongsort"],
+        "StrongSORT without": motion["strongsort"],
         "SORT": motion["sort"],
     }
     epochs = [json.loads(line) for line in lines]

@@ -67,7 +67,7 @@ def test_small_demo_ends_in_one_table(demo: tuple[Path, str]) -> None:
     ending = demo[1][demo[1].rindex("world-easy-reid, seed 0 and world-easy-mot") :]
     for cell in ("colour histogram", "cares18, untrained", "cares18, trained", "Euclidean", "Jaccard"):
         assert cell in ending
-    for cell in ("Rank-1", "mAP", "mINP", "HOTA", "IDF1", "MOTA", "IDSW", "frames/s", "with appearance", "SORT"):
+    for cell in ("Rank-1", "mAP", "mINP", "HOTA", "IDF1", "MOTA", "IDSW", "frames/s", "StrongSORT with re-ID", "SORT"):
         assert cell in ending
 
 
