@@ -10,13 +10,15 @@ class TrainingLog:
     """Appends one row an epoch to `metrics.jsonl` and to TensorBoard.
 
     Args:
-        folder: The run's folder; a metrics.jsonl of an earlier run there is replaced.
+        folder: The run's folder; what an earlier run logged there is replaced.
     """
 
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.path = folder / "metrics.jsonl"
         self.path.write_text("")
+        for stale in (folder / "tensorboard").glob("events.out.tfevents.*"):
+            stale.unlink()
         self._writer = SummaryWriter(str(folder / "tensorboard"))
 
     def write(self, row: dict[str, float]) -> None:

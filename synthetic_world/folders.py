@@ -34,14 +34,17 @@ def new_folder(target: Path, mark: str, overwrite: bool) -> Iterator[Path]:
         overwrite: whether a target that is not empty is replaced.
 
     Raises:
-        FileExistsError: when the target exists and is not an empty folder, unless `overwrite` is set, and when another
-            run is writing the same now.
+        FileExistsError: when the target exists and is not an empty folder, unless `overwrite` is set and it holds a
+            world, and when another run is writing the same now.
     """
     target = target.absolute()
     if target.exists() and not target.is_dir():
         raise FileExistsError(f"{target} is a file")
-    if not overwrite and target.is_dir() and any(target.iterdir()):
-        raise FileExistsError(f"{target} is not empty; --overwrite replaces it")
+    if target.is_dir() and any(target.iterdir()):
+        if not overwrite:
+            raise FileExistsError(f"{target} is not empty; --overwrite replaces it")
+        if not (target / "annotations.json").is_file() and not any(target.glob("train/*/annotations.json")):
+            raise FileExistsError(f"{target} holds something else than a world; remove it yourself, or name another")
     partial = target.parent / f".{target.name}-{mark}"
     partial.mkdir(parents=True, exist_ok=True)
     handle = os.open(partial, os.O_RDONLY)

@@ -7,6 +7,7 @@ names the file, the line, what is wrong and what to do. Columns are separated by
 import configparser
 import io
 import os
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -266,7 +267,7 @@ def _read_table(path: str | os.PathLike[str], allowed: Sequence[int]) -> tuple[n
     except ValueError as error:
         _explain_bad_line(path, text, allowed)
         raise ValueError(f"{path}: not a table of numbers ({error}); write one box a line") from error
-    if values.shape[1] not in allowed or text.count(",,"):
+    if values.shape[1] not in allowed or re.search(r",[ \t]*,", text):
         _explain_bad_line(path, text, allowed)
     _check_numbers(path, line, values)
     return values, line

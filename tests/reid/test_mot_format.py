@@ -40,6 +40,7 @@ def test_detections_skip_and_count_boxes_without_area(tmp_path: Path, columns: i
         ("read_detections", "1,-1,1,1,5,5,1\n1,-1,1,nan,5,5,1\n", ["t.txt:2", "NaN"]),
         ("read_detections", "0,-1,1,1,5,5,1\n", ["t.txt:1", "below 1", "from 1"]),
         ("read_detections", "1,-1,1,,5,5,1\n", ["t.txt:1", "column 4"]),
+        ("read_detections", "1,-1,10, ,30,60,0.9,1\n", ["t.txt:1", "column 4"]),
         ("read_detections", "1,-1,1,1,5,5,1\n1,-1,1,1,5,5,1,-1,-1,-1\n", ["t.txt:2", "10 columns", "7"]),
         ("read_results", "1.5,1,1,1,5,5,1,-1,-1,-1\n", ["t.txt:1", "whole number"]),
         ("read_results", "1,-1,1,1,5,5,1,-1,-1,-1\n", ["t.txt:1", "negative"]),

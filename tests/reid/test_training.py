@@ -46,7 +46,9 @@ def test_training_learns_and_describes_itself(tiny_market: Path, tmp_path: Path)
     assert (card.backbone, card.num_classes, card.preprocessing) == ("cares18", 8, Preprocessing(32, 16))
     assert card.config["batch_size"] == 16
     assert card.scores[0]["protocol"] == "inductive" and card.scores[0]["scores"]["num_valid"] == 18
-    assert list((tmp_path / "run" / "tensorboard").iterdir())
+    assert len(list((tmp_path / "run" / "tensorboard").iterdir())) == 1
+    train(tiny_market, tmp_path / "run", epochs=0)
+    assert len(list((tmp_path / "run" / "tensorboard").iterdir())) == 1
 
 
 def test_same_seed_gives_the_same_weights(tiny_market: Path, tmp_path: Path, baseline: dict[str, torch.Tensor]) -> None:

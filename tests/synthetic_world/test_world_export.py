@@ -175,6 +175,11 @@ def test_failures_leave_nothing_and_full_folders_stay(tmp_path: Path, capsys: py
         main(arguments)
     assert stop.value.code == 2 and "is not empty; --overwrite replaces it" in capsys.readouterr().err
     assert [path.name for path in tmp_path.iterdir()] == ["kept.txt"]
+    with pytest.raises(SystemExit) as stop:
+        main([*arguments, "--overwrite"])
+    assert stop.value.code == 2 and "holds something else than a world" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["kept.txt"]
+    (tmp_path / "annotations.json").write_text("{}")
     assert main([*arguments, "--overwrite"]) == 0
     assert sorted(path.name for path in tmp_path.iterdir())[0] == "annotations.json"
     assert not (tmp_path / "kept.txt").exists()
