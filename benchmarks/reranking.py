@@ -22,26 +22,15 @@ from numpy.typing import NDArray
 if __package__ in (None, ""):  # imports start at the repository root; this file would stand for the package otherwise
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-from benchmarks.side_by_side import DEFAULT_FOLDER, clustered, peak_gigabytes, peer_python, run_job
+from benchmarks.side_by_side import MARKET, clustered, market_parser, peak_gigabytes, peer_python, run_job
 
-MARKET = {"query": 3368, "gallery": 15913, "pids": 750}
 TOLERANCE = 1e-4
 
 
 def main() -> None:
     """Prints a markdown table and the comparison of the results."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--scale", type=float, default=0.25, help="share of Market-1501's numbers of images")
-    parser.add_argument(
-        "--check-scale", type=float, default=0.1, help="likewise, for the comparison with a stable sort"
-    )
-    parser.add_argument("--dim", type=int, default=512)
-    parser.add_argument("--repeats", type=int, default=3, help="runs of ours, of which the median counts")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--build", type=Path, default=DEFAULT_FOLDER, help="where torchreid's environment goes")
-    parser.add_argument("--without-torchreid", action="store_true")
-    parser.add_argument("--job", help=argparse.SUPPRESS)
-    parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
+    parser = market_parser(__doc__, repeats=3)
+    parser.add_argument("--check-scale", type=float, default=0.1, help="share for the comparison with a stable sort")
     arguments = parser.parse_args()
     if arguments.job:
         print(json.dumps(JOBS[arguments.job](arguments.folder, arguments.repeats)))

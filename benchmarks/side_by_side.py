@@ -1,5 +1,6 @@
 """What the comparisons with torchreid share: its environment, jobs in processes of their own, their memory."""
 
+import argparse
 import json
 import os
 import resource
@@ -16,6 +17,24 @@ from numpy.typing import NDArray
 PEER = "torchreid==0.2.5"
 NEEDED = ("gdown", "tensorboard", "h5py", "yacs", "six")  # imported by torchreid, declared by none of its metadata
 DEFAULT_FOLDER = Path("build/benchmarks")
+
+
+# Numbers of Market-1501's images.
+MARKET = {"query": 3368, "gallery": 15913, "pids": 750}
+
+
+def market_parser(description: str | None, repeats: int) -> argparse.ArgumentParser:
+    """Returns the options that the comparisons at Market-1501's size share, the hidden ones of their jobs included."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--scale", type=float, default=0.25, help="share of Market-1501's numbers of images")
+    parser.add_argument("--dim", type=int, default=512)
+    parser.add_argument("--repeats", type=int, default=repeats, help="runs of ours, of which the median counts")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--build", type=Path, default=DEFAULT_FOLDER, help="where torchreid's environment goes")
+    parser.add_argument("--without-torchreid", action="store_true")
+    parser.add_argument("--job", help=argparse.SUPPRESS)
+    parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
+    return parser
 
 
 def peer_python(folder: Path) -> Path:
