@@ -32,8 +32,8 @@ th { color: var(--soft); font-weight: 600; } td.text, th.text { text-align: left
 tr.best td { font-weight: 600; color: var(--accent); }
 figure { margin: 0 0 22px; } img { max-width: 100%; height: auto; border: 1px solid var(--line); border-radius: 8px; }
 .pair { display: grid; grid-template-columns: repeat(auto-fit, minmax(380px, 1fr)); gap: 18px; }
-pre { background: #f8fafc; border: 1px solid var(--line); border-radius: 8px; padding: 10px 14px; overflow-x: auto;
-  font-size: 13px; margin: 4px 0 12px; }
+pre { background: #f8fafc; border: 1px solid var(--line); border-radius: 8px; padding: 10px 14px; white-space: pre-wrap;
+  overflow-wrap: anywhere; font-size: 13px; margin: 4px 0 12px; }
 """
 
 

@@ -213,24 +213,29 @@ def main(config: TrainConfig) -> None:
     # Without accelerate's autocast wrapper: the scores in the card are those of the stored float32 weights.
     model = accelerator.unwrap_model(trainer.model, keep_fp32_wrapper=False, keep_torch_compile=False)
     launch = {"mixed_precision": accelerator.mixed_precision, "num_processes": accelerator.num_processes}
-    _finish(config, launch, model, size, data, _score(model, size, data, accelerator.device), console)
-
-
-def _finish(
-    config: TrainConfig,
-    launch: dict[str, str | int],
-    model: torch.nn.Module,
-    size: Preprocessing,
-    data: Market1501,
-    scores: dict[str, float | int],
-    console: Console,
-) -> None:
+    card = _card(config, launch, model, size, data)
+    path = config.out / "model.safetensors"
+    # Stored before it is scored: an unreadable test image must not cost the training.
+    save_checkpoint(path, model.state_dict(), card)
+    scores = _score(model, size, data, accelerator.device)
     record = score_record(
         scores, protocol="inductive", dataset=config.root.name, split="query/bounding_box_test", seed=config.seed
     )
-    path = config.out / "model.safetensors"
+    scored_card = dataclasses.replace(card, scores=[record | {"distance": "Euclidean"}])
+    save_checkpoint(path, model.state_dict(), scored_card)
+    console.print(
+        f"wrote {path}; Euclidean, inductive: Rank-1 {100 * scores['Rank-1']:.1f} mAP {100 * scores['mAP']:.1f} "
+        f"mINP {100 * scores['mINP']:.1f}",
+        highlight=False,
+        soft_wrap=True,
+    )
+
+
+def _card(
+    config: TrainConfig, launch: dict[str, str | int], model: torch.nn.Module, size: Preprocessing, data: Market1501
+) -> Card:
     values = {name: str(value) if isinstance(value, Path) else value for name, value in vars(config).items()}
-    card = Card(
+    return Card(
         backbone=config.backbone,
         options=_model_options(config),
         num_classes=len(relabel(data.train)),
@@ -238,14 +243,6 @@ def _finish(
         preprocessing=size,
         config=values | launch,
         commit=repository_commit(),
-        scores=[record | {"distance": "Euclidean"}],
-    )
-    save_checkpoint(path, model.state_dict(), card)
-    console.print(
-        f"wrote {path}; Euclidean, inductive: Rank-1 {100 * scores['Rank-1']:.1f} mAP {100 * scores['mAP']:.1f} "
-        f"mINP {100 * scores['mINP']:.1f}",
-        highlight=False,
-        soft_wrap=True,
     )
 
 

@@ -63,7 +63,9 @@ def open_session(path: Path, device: str, threads: int | None) -> ort.InferenceS
                 f"{path}: its weights are kept apart, in {', '.join(missing)}, which is not in {path.parent}; copy it "
                 "there, or export again with the weights inside"
             ) from error
-        raise ValueError(f"{path}: onnxruntime cannot open it: {str(error).splitlines()[0]}") from error
+        raise ValueError(
+            f"{path}: onnxruntime cannot open it: {str(error).splitlines()[0]}; copy it or export it again"
+        ) from error
     # onnxruntime falls back to the CPU without an error.
     if kind == "cuda" and "CUDAExecutionProvider" not in session.get_providers():
         raise ValueError(

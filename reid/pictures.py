@@ -80,7 +80,7 @@ def draw_loss_curve(rows: Sequence[Mapping[str, Any]], path: str | os.PathLike[s
     values = [row[name] for row in rows for name in losses if row.get(name, 0) > 0]
     if values and max(values) > 50 * min(values):
         first.set_yscale("log")  # the center loss is hundreds of times the others
-    _finish(first, "Training loss, each term before its weight", "epoch", "loss", "upper right")
+    _finish(first, "Training loss, each term before its weight", "epoch", "loss", "best")
     if others:
         _draw_scores(others[0], rows, scores, has_rate)
     for axes in (first, *others):
@@ -181,7 +181,7 @@ def _draw_scores(axes: Axes, rows: Sequence[Mapping[str, Any]], scores: list[str
     if has_rate:
         twin = axes.twinx()
         twin.plot(*_series(rows, "lr"), linestyle="--", color="#9ca3af", linewidth=1.2)
-        twin.set_ylabel("learning rate (dashed)", color="#6b7280")
+        twin.set_ylabel("learning rate", color="#6b7280")
         twin.ticklabel_format(axis="y", style="sci", scilimits=(-2, 2))
         twin.spines["top"].set_visible(False)
         axes.set_zorder(twin.get_zorder() + 1)  # the legend above the dashed line

@@ -228,7 +228,7 @@ def main(arguments: list[str] | None = None) -> int:
         print_scores(evaluate_mot(config.gt, config.results, config.sequence_map), str(config.results))
     except ValueError as error:
         print(f"error: {error}", file=sys.stderr)
-        return 1
+        return 2
     return 0
 
 

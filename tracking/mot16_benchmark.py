@@ -264,7 +264,7 @@ def main(arguments: list[str] | None = None) -> int:
         run_benchmark(config)
     except (ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
-        return 1
+        return 2
     return 0
 
 

@@ -30,8 +30,9 @@ class PKBatchSampler:
             raise ValueError(f"num_pids, num_instances: got {num_pids}, {num_instances}, allowed: 1 or more")
         if len(self.indices_by_label) < num_pids:
             raise ValueError(
-                f"num_pids: got {num_pids}, allowed: at most the {len(self.indices_by_label)} identities of the "
-                "training split; lower the batch size or raise the images an identity"
+                f"num_pids: got {num_pids} (batch size / images an identity), allowed: at most the "
+                f"{len(self.indices_by_label)} identities of the training split; lower --batch-size to "
+                f"{len(self.indices_by_label) * num_instances} or raise --num-instances"
             )
         self.num_pids = num_pids
         self.num_instances = num_instances

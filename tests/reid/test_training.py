@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -137,6 +138,15 @@ def test_threads_act(tiny_market: Path, tmp_path: Path) -> None:
 def test_bad_options_are_refused(tiny_market: Path, tmp_path: Path, options: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         train(tiny_market, tmp_path, **options)
+
+
+def test_an_unreadable_test_image_does_not_cost_the_training(tiny_market: Path, tmp_path: Path) -> None:
+    shutil.copytree(tiny_market, tmp_path / "market")
+    victim = next((tmp_path / "market" / "query").iterdir())
+    victim.write_bytes(victim.read_bytes()[:100])
+    with pytest.raises(ValueError, match=f"{victim.name}: not a readable image"):
+        train(tmp_path / "market", tmp_path / "out")
+    assert load_checkpoint(tmp_path / "out" / "model.safetensors")[1].scores == []
 
 
 def test_a_diverging_loss_is_an_error(tiny_market: Path, tmp_path: Path) -> None:

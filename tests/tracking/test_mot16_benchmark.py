@@ -85,7 +85,7 @@ def test_import_is_free_of_torch(run_python) -> None:
     ],
 )
 def test_user_errors_are_one_line(world: Path, tmp_path: Path, capsys, options: list[str], words: list[str]) -> None:
-    assert main(["--gt", str(world / "train"), "--out", str(tmp_path), *options]) == 1
+    assert main(["--gt", str(world / "train"), "--out", str(tmp_path), *options]) == 2
     error = capsys.readouterr().err.strip()
     assert error.startswith("error: ") and "\n" not in error
     assert all(word in error for word in words), error

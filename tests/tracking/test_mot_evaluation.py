@@ -156,7 +156,7 @@ def test_command_line(folders, capsys) -> None:
     assert main(["--gt", str(gt), "--results", str(results)]) == 0
     assert "COMBINED" in capsys.readouterr().out
     (results / "A.txt").write_text("x\n")
-    assert main(["--gt", str(gt), "--results", str(results)]) == 1
+    assert main(["--gt", str(gt), "--results", str(results)]) == 2
     assert "A.txt:1" in capsys.readouterr().err
 
 
