@@ -185,7 +185,7 @@ other test images take part, so the two are not to be compared as if they were a
 <h2>Where did they go?</h2>
 <p>Scored by TrackEval over all sequences; frames/s is the tracker alone, without detector and embedding.</p>
 {_table(TRACKING_COLUMNS, tracking_rows(results), 1, 1)}
-<h2>Curves</h2><div class="pair">{curves}</div>
+<h2>Curves</h2>{curves}
 <h2>Ranked lists</h2>{ranked}
 <h2>Tracks</h2><div class="pair">{frames}</div>
 <h2>Commands</h2>{commands}
