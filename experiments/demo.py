@@ -82,7 +82,8 @@ def _precision(config: DemoConfig) -> str:
     return "bf16" if "avx512_bf16" in flags or "amx_bf16" in flags else "no"
 
 
-def _reid_data(config: DemoConfig) -> Path:
+def reid_data(config: DemoConfig) -> Path:
+    """Returns the folder of the re-identification set."""
     return config.out / f"world-{config.level}-reid"
 
 
@@ -90,10 +91,11 @@ def _mot_data(config: DemoConfig) -> Path:
     return config.out / f"world-{config.level}-mot"
 
 
-def _world_steps(config: DemoConfig) -> list[Step]:
+def world_steps(config: DemoConfig) -> list[Step]:
+    """Returns the two commands that render the world: people for re-identification, sequences for tracking."""
     common = ["--level", config.level, "--seed", str(config.seed), "--processes", str(config.processes), "--overwrite"]
     reid = ["--pids", config.pids, "--cameras", config.cameras, "--train-fraction", config.train_fraction]
-    reid += ["--images-per-camera", config.images_per_camera, "--out", _reid_data(config)]
+    reid += ["--images-per-camera", config.images_per_camera, "--out", reid_data(config)]
     mot = ["--sequences", config.sequences, "--frames", config.frames, "--people", config.people]
     mot += ["--out", _mot_data(config)]
     return [
@@ -102,8 +104,9 @@ def _world_steps(config: DemoConfig) -> list[Step]:
     ]
 
 
-def _reid_steps(config: DemoConfig) -> list[Step]:
-    out, data = config.out, str(_reid_data(config))
+def reid_steps(config: DemoConfig) -> list[Step]:
+    """Returns the commands from the baselines to the export."""
+    out, data = config.out, str(reid_data(config))
 
     def train(name: str, epochs: int) -> list[str]:
         options = {"root": data, "out": out / name, "backbone": "cares18", "bs": config.batch_size, "instance": 4}
@@ -181,7 +184,7 @@ def main(config: DemoConfig) -> None:
     # The steps run in the repository's root; paths below it stay short in what they print and record.
     config = dataclasses.replace(config, out=out.relative_to(ROOT) if out.is_relative_to(ROOT) else out)
     os.chdir(ROOT)
-    steps = _world_steps(config) + _reid_steps(config) + _tracking_steps(config)
+    steps = world_steps(config) + reid_steps(config) + _tracking_steps(config)
     start = time.perf_counter()
     commands = {}
     for number, step in enumerate(steps, 1):
