@@ -84,22 +84,48 @@ def k_reciprocal_weights(
         duplicates that it is no neighbour of its own.
     """
     num = len(features)
-    norms = np.einsum("nd,nd->n", features, features)
     sizes = (min(k1 + 1, num), min(round(k1 / 2) + 1, num))  # both round and NumPy round half to even
+    return reciprocal_weights(
+        features, neighbours.indices, neighbours.distances, neighbours.row_max, sizes, k2, threads=threads
+    )
+
+
+def reciprocal_weights(
+    features: NDArray[np.float32],
+    indices: NDArray[np.int32],
+    distances: NDArray[np.float32],
+    scales: NDArray[np.float32],
+    sizes: tuple[int, int],
+    k2: int,
+    *,
+    threads: int | None = None,
+) -> csr_matrix:
+    """Returns the weights V of any variant: exp(-distance / scale) over the expanded sets, summing to 1, averaged.
+
+    Args:
+        features: float32 (N, D).
+        indices: int32 (N, K), the nearest of each item.
+        distances: float32 (N, K), squared Euclidean.
+        scales: float32 (N,), what the distances of each item are divided by; 0 makes them all 0.
+        sizes: How many neighbours, the item itself among them, make a set and a candidate's set; at most K.
+        k2: Neighbours whose weights are averaged, the item itself included; 1 means none.
+        threads: See `k_reciprocal_rerank`.
+    """
+    num = len(features)
+    norms = np.einsum("nd,nd->n", features, features)
 
     def encode(start: int, stop: int) -> tuple[NDArray[Any], ...]:
-        lists = (neighbours.indices, neighbours.distances, neighbours.row_max)
-        return _encode_rows(features, norms, *lists, *sizes, start, stop)
+        return _encode_rows(features, norms, indices, distances, scales, *sizes, start, stop)
 
-    weights = _join(map_row_blocks(encode, num, _BLOCK_ROWS, threads), num)
+    weights = join_rows(map_row_blocks(encode, num, _BLOCK_ROWS, threads), num)
     if k2 == 1:
         return weights
 
     def average(start: int, stop: int) -> tuple[NDArray[Any], ...]:
         rows = (weights.indptr, weights.indices, weights.data)
-        return _average_rows(*rows, neighbours.indices[start:stop, :k2], num)
+        return _average_rows(*rows, indices[start:stop, :k2], num)
 
-    return _join(map_row_blocks(average, num, _BLOCK_ROWS, threads), num)
+    return join_rows(map_row_blocks(average, num, _BLOCK_ROWS, threads), num)
 
 
 def _check_options(k1: int, k2: int, lambda_value: float) -> None:
@@ -124,7 +150,7 @@ def _stack(query: ArrayLike, gallery: ArrayLike) -> tuple[NDArray[np.float32], i
     return features, len(first)
 
 
-def _join(blocks: list[tuple[NDArray[Any], ...]], num: int) -> csr_matrix:
+def join_rows(blocks: list[tuple[NDArray[Any], ...]], num: int) -> csr_matrix:
     """Puts blocks of (row lengths, column indices, values) together."""
     lengths, indices, values = (np.concatenate(parts) for parts in zip(*blocks, strict=True))
     indptr = np.zeros(num + 1, np.int64)

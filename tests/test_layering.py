@@ -16,6 +16,7 @@ ALLOWED = {
     "reid.losses": ("reid.losses", "reid.distances"),
     "reid.metrics": ("reid.distances",),
     "reid.reranking": ("reid.distances", "reid.neighbours"),
+    "reid.jaccard": ("reid.distances", "reid.neighbours", "reid.reranking"),
     "reid": ("reid",),
     "modification_gan": ("modification_gan", "reid.data", "reid.config", "reid.checkpoint", "reid.embedder"),
     # Files and score records are written the same way everywhere.
