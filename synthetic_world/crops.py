@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 
 from .camera import Camera, ColourResponse
+from .crowd import PHONING
 from .detector import jittered
 from .folders import write_jpeg
 from .keypoints import seen_keypoints, viewpoint
@@ -111,6 +112,7 @@ def _stands(
             rng.uniform(0, 2 * math.pi),
             1.0 if rng.random() < 0.9 else 0.0,
             outfit=task.outfit,
+            phoning=bool(visit.random() < PHONING),
         )
     ]
     used = [at]
@@ -128,6 +130,7 @@ def _stands(
                 rng.uniform(0, 2 * math.pi),
                 rng.uniform(0, 2 * math.pi),
                 1.0,
+                phoning=bool(rng.random() < PHONING),
             )
         )
         return True
@@ -169,9 +172,7 @@ def _view(
     window = crop_window(
         rng_for(task.seed, "box", task.number, task.camera, task.index), box, task.kind, level, task.size
     )
-    people = group.primitives
-    if task.kind == BACKGROUND:
-        people = people.select(people.owners != 0)
+    people = group.shown(without=0 if task.kind == BACKGROUND else None)
     centre = np.array(stands[0].position)
     maps = draw_ground_maps(place.things, people, place.light[:3], centre, 5.0, 25.0)
     return group, window, render(camera, window, people, len(stands), group.materials, place, maps)

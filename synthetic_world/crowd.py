@@ -15,6 +15,8 @@ LEAST_PRESENT = 0.6  # share of the crowd that is never away
 TICK = 0.05  # seconds, longest step of the walk
 WALKING, MEETING, LEAVING, PASSING, ABSENT = range(5)  # PASSING: through the door
 NOWHERE = 1e4  # metres; who is away waits there
+PHONING = 0.3  # share of the time that those with a phone spend with it
+PHONE_WALK = 80.0  # radians of the gait cycle from one look at the phone to the next
 
 
 class Crowd:
@@ -78,6 +80,7 @@ class Crowd:
                 float(self._pace[n]),
                 track=int(n),
                 outfit=int(self._outfit[n]) if self._clothes_change else 0,
+                phoning=bool((self._phase[n] / PHONE_WALK + 0.37 * self.numbers[n]) % 1.0 < PHONING),
             )
             for n in np.flatnonzero(self._mode != ABSENT)
         ]

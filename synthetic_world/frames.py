@@ -146,8 +146,9 @@ def render_frame(task: SequenceTask, frame: int, camera: int) -> tuple[np.ndarra
     now = light_at(scene.place.light, task.seed, task.sequence, level.place_change, (frame - 1) / task.fps)
     place = replace(scene.place, light=now)
     half = scene.crowd.radius + 8.0
-    maps = draw_ground_maps(place.things, group.primitives, now[:3], np.zeros(2), half, min(20.0, 320.0 / half))
-    view = render(eye, full_view(eye), group.primitives, len(group.stands), group.materials, place, maps)
+    shown = group.shown()
+    maps = draw_ground_maps(place.things, shown, now[:3], np.zeros(2), half, min(20.0, 320.0 / half))
+    view = render(eye, full_view(eye), shown, len(group.stands), group.materials, place, maps)
     light = cv2.GaussianBlur(view.light, (3, 3), SOFTNESS)
     if task.camera_motion:
         light = smear(light, eye, frame_camera(task, frame + SHUTTER, camera))

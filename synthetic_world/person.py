@@ -1,13 +1,12 @@
 """Who somebody is: build, face, hair, clothes, things carried, role and gait. Drawn once, the same in every camera."""
 
-import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from . import materials as m
 from .levels import Level
-from .pose import Gait, Proportions
+from .pose import Gait, Proportions, step_rate
 from .seeds import rng_for
 
 Colour = tuple[float, float, float]
@@ -40,11 +39,20 @@ BOTTOMS = ("trousers", "jeans", "shorts", "skirt", "leggings")
 HAIR_STYLES = ("short", "long", "ponytail", "bun", "bald", "curly")
 BAGS = ("none", "backpack", "shoulder bag", "handbag")
 HATS = ("none", "cap", "beanie", "hat")
+# What the hands are busy with, as in `pose.HOLDS`: all the way, and now and then.
+CARRIED = ("nothing", "umbrella", "bicycle", "trolley")
+CARRIED_SHARE = (0.87, 0.06, 0.04, 0.03)
+PHONES = ("nothing", "phone at ear", "phone low", "phone high")
+PHONE_SHARE = (0.64, 0.15, 0.15, 0.06)
 
 
 @dataclass(frozen=True)
 class Outfit:
-    """Garments that several people may share; colours are sRGB, 0..1."""
+    """Garments that several people may share; colours are sRGB, 0..1.
+
+    `sleeves`, `socks` and `gloves` have a colour of their own in team kits only, `digits` is that of the number;
+    `team` counts the teams of a world from 1.
+    """
 
     top: str
     top_colour: Colour
@@ -53,6 +61,12 @@ class Outfit:
     bottom: str
     bottom_colour: Colour
     role: str
+    rolled: bool = False
+    sleeves: Colour | None = None
+    socks: Colour | None = None
+    gloves: Colour | None = None
+    digits: Colour | None = None
+    team: int | None = None
 
 
 @dataclass(frozen=True)
@@ -60,7 +74,9 @@ class Person:
     """One identity.
 
     `number` is the same wherever the person appears. `feminine` chooses proportions and hair only. `detail` seeds
-    what tells apart people in the same outfit: the period of a pattern, the shape of a print.
+    what tells apart people in the same outfit: the period of a pattern, the shape of a print. `carried` is in their
+    hand, on that `side`, wherever they appear; `phone` is what they do with one now and then; `shirt` is the number
+    on it.
     """
 
     number: int
@@ -82,17 +98,25 @@ class Person:
     gait: Gait
     speed: float
     detail: int
+    carried: str = "nothing"
+    phone: str = "nothing"
+    side: int = 1
+    carried_colour: Colour = (0.1, 0.1, 0.1)
+    shirt: int | None = None
 
     @property
     def role(self) -> str:
-        """What the person does: "civilian" or "worker" (in a high-visibility vest)."""
+        """What the person does: civilian, worker (in a high-visibility vest), player, goalkeeper, referee or coach."""
         return self.outfit.role
+
+    def holds(self, phoning: bool) -> str:
+        """What the person's hands are busy with, as in `pose.HOLDS`."""
+        return self.phone if phoning and self.carried == "nothing" else self.carried
 
     @property
     def step_rate(self) -> float:
         """Radians of the gait cycle for each metre walked, so that feet do not slide."""
-        leg = self.size.thigh + self.size.shin
-        return math.pi / (2.0 * leg * math.sin(self.gait.stride))
+        return step_rate(self.size, self.gait)
 
 
 def _jitter(rng: np.random.Generator, colour: Colour, spread: float = 0.03) -> Colour:
@@ -129,14 +153,15 @@ def _outfit(rng: np.random.Generator, level: Level, feminine: bool) -> Outfit:
     else:
         dark = rng.random() < 0.6
         below = _jitter(rng, NEUTRALS[rng.integers(5)]) if dark else _cloth(rng, level)
-    return Outfit(top, colour, second, pattern, bottom, below, role)
+    rolled = bool(top in ("shirt", "sweater") and rng.random() < 0.35)
+    return Outfit(top, colour, second, pattern, bottom, below, role, rolled)
 
 
 def _size(rng: np.random.Generator, feminine: bool) -> Proportions:
     height = float(np.clip(rng.normal(1.64 if feminine else 1.76, 0.07), 1.48, 1.98))
-    legs = float(rng.normal(1.0, 0.025))
+    legs = float(rng.normal(1.0, 0.022))
     shoulder = float(rng.normal(0.090 if feminine else 0.101, 0.004)) * height
-    hip_height = 0.505 * height * legs
+    hip_height = 0.512 * height * legs
     head = 0.5 * float(np.clip(rng.normal(0.133, 0.003), 0.126, 0.142)) * height
     torso = 0.825 * height - hip_height - 0.01
     return Proportions(
@@ -146,7 +171,7 @@ def _size(rng: np.random.Generator, feminine: bool) -> Proportions:
         thigh=0.5 * (hip_height - 0.075) * 1.01,
         shin=0.5 * (hip_height - 0.075) * 0.99,
         torso=torso,
-        upper_arm=0.172 * height,
+        upper_arm=0.160 * height,
         forearm=0.145 * height,
         neck=height - head - (hip_height + torso),
         head=head,
@@ -154,14 +179,11 @@ def _size(rng: np.random.Generator, feminine: bool) -> Proportions:
 
 
 def _gait(rng: np.random.Generator) -> Gait:
-    occupied = rng.random()
     return Gait(
         stride=float(rng.uniform(0.34, 0.5)),
         knee=float(rng.uniform(0.8, 1.1)),
         arm_swing=float(rng.uniform(0.2, 0.55)),
         elbow=float(rng.uniform(0.1, 0.5)),
-        elbow_left=1.9 if occupied < 0.05 else -1.0,
-        elbow_right=2.0 if 0.05 <= occupied < 0.13 else -1.0,
         spread=float(rng.uniform(0.09, 0.2)),
         lean=float(rng.uniform(0.0, 0.1)),
         head_pitch=float(rng.uniform(0.0, 0.25)),
@@ -185,7 +207,7 @@ def make_person(seed: int, number: int, level: Level) -> Person:
     hair_colour = HAIR[int(rng.choice(3 if dark else len(HAIR), p=None if dark else HAIR_SHARE))]
     shares = (0.18, 0.42, 0.2, 0.12, 0.0, 0.08) if feminine else (0.68, 0.05, 0.03, 0.02, 0.12, 0.1)
     pale = rng.random() < 0.4
-    return Person(
+    person = Person(
         number=number,
         size=_size(rng, feminine),
         girth=float(np.clip(rng.normal(1.0, 0.1), 0.82, 1.32)),
@@ -212,4 +234,15 @@ def make_person(seed: int, number: int, level: Level) -> Person:
         gait=_gait(rng),
         speed=float(np.clip(rng.normal(1.3, 0.2), 0.8, 1.9)),
         detail=int(rng.integers(1, 60000)),
+    )
+    carried = str(rng.choice(CARRIED, p=CARRIED_SHARE))
+    # A handbag is in the other hand; a bicycle takes both.
+    bag = "none" if carried == "bicycle" and person.bag == "handbag" else person.bag
+    return replace(
+        person,
+        bag=bag,
+        carried=carried,
+        phone=str(rng.choice(PHONES, p=PHONE_SHARE)),
+        side=-person.bag_side,
+        carried_colour=_cloth(rng, level),
     )

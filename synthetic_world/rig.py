@@ -4,13 +4,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .pose import ANKLE_L, ANKLE_R, HEAD, PELVIS, Pose
+from .pose import ANKLE_L, ANKLE_R, AXLE_REAR, HEAD, PELVIS, Pose
 from .primitives import Primitives
 from .raycast import ROUNDED_CONE
 
 # Texture frames: along the part itself, or one of the pose's frames with the joint that is its origin.
 OWN = -1
-ORIGIN_OF_FRAME = np.array([PELVIS, PELVIS, PELVIS, HEAD, ANKLE_L, ANKLE_R])
+ORIGIN_OF_FRAME = np.array([PELVIS, PELVIS, PELVIS, HEAD, ANKLE_L, ANKLE_R, PELVIS, AXLE_REAR])
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from .levels import Level
 from .person import Person, make_person
 from .pose import Pose, walk
 from .primitives import Primitives, join
+from .props import carried_rig
 from .rig import Rig
 from .seeds import rng_for
 
@@ -47,7 +48,8 @@ def dressed(seed: int, number: int, level: Level, outfit: int = 0) -> tuple[Pers
 class Stand:
     """Somebody at one moment: where, which way (radians), phase of the gait, and share of their usual speed.
 
-    `track` counts the people of a sequence from 0, `outfit` is 0 for the usual clothes.
+    `track` counts the people of a sequence from 0, `outfit` is 0 for the usual clothes; `phoning` people do what
+    they use to do with a phone, those who have one.
     """
 
     number: int
@@ -57,17 +59,30 @@ class Stand:
     pace: float
     track: int = 0
     outfit: int = 0
+    phoning: bool = False
 
 
 @dataclass(frozen=True)
 class Group:
-    """Several people at one moment, ready to render; index in `stands` = owner of the primitives."""
+    """Several people at one moment, ready to render; index in `stands` = owner of the primitives.
+
+    `carried` holds for each of them the umbrella, phone, bicycle or trolley, which is no part of the person: nobody
+    owns it, and it hides people.
+    """
 
     stands: tuple[Stand, ...]
     people: tuple[Person, ...]
     poses: tuple[Pose, ...]
     primitives: Primitives
     materials: np.ndarray
+    carried: tuple[Primitives | None, ...]
+
+    def shown(self, without: int | None = None) -> Primitives:
+        """All bodies and what they carry, but for one person."""
+        bodies = self.primitives
+        if without is not None:
+            bodies = bodies.select(bodies.owners != without)
+        return join([bodies, *(own for index, own in enumerate(self.carried) if own and index != without)])
 
     def one(self, index: int) -> Primitives:
         """Primitives of one person alone."""
@@ -76,17 +91,29 @@ class Group:
 
 def gather(seed: int, level: Level, stands: list[Stand]) -> Group:
     """Pose everybody."""
-    people, poses, parts, rows = [], [], [], []
+    people, poses, parts, rows, carried = [], [], [], [], []
     offset = 0
+
+    def add(rig: Rig, pose: Pose, owner: int) -> Primitives:
+        nonlocal offset
+        found = rig.posed(pose).owned_by(owner, offset)
+        rows.append(rig.materials)
+        offset += len(rig.materials)
+        return found
+
     for owner, stand in enumerate(stands):
         person, rig = dressed(seed, stand.number, level, stand.outfit)
-        pose = walk(person.size, person.gait, stand.phase, stand.pace, np.array(stand.position), stand.heading)
-        parts.append(rig.posed(pose).owned_by(owner, offset))
-        offset += len(rig.materials)
+        holding = person.holds(stand.phoning)
+        pose = walk(
+            person.size, person.gait, stand.phase, stand.pace, np.array(stand.position), stand.heading, holding,
+            person.side,
+        )  # fmt: skip
+        parts.append(add(rig, pose, owner))
+        own = carried_rig(holding, person.side, person.carried_colour, person.size.height)
+        carried.append(None if own is None else add(own, pose, -1))
         people.append(person)
         poses.append(pose)
-        rows.append(rig.materials)
-    return Group(tuple(stands), tuple(people), tuple(poses), join(parts), np.concatenate(rows))
+    return Group(tuple(stands), tuple(people), tuple(poses), join(parts), np.concatenate(rows), tuple(carried))
 
 
 def ring_camera(

@@ -19,6 +19,7 @@ from synthetic_world.shadows import draw_ground_maps
 
 LEVEL = get_level("medium")
 CAMERA = Camera((-8.0, 0.0, 2.6), 0.0, 0.15, 300.0, 320, 240)
+EMPTY_HANDED = 6  # number of somebody who carries nothing before the body
 
 
 def view_of(group: Group, camera: Camera = CAMERA, keep: list[int] | None = None) -> View:
@@ -171,7 +172,7 @@ def test_keypoints_lie_on_the_person_or_are_marked(group: Group, view: View) -> 
 
 def test_keypoints_turn_with_the_person() -> None:
     def states(heading: float) -> np.ndarray:
-        group = gather(0, LEVEL, [Stand(3, (0.0, 0.0), heading, 0.3, 0.0)])
+        group = gather(0, LEVEL, [Stand(EMPTY_HANDED, (0.0, 0.0), heading, 0.3, 0.0)])
         window = Window(100.0, 20.0, 220.0, 220.0, 240, 400)
         return seen_keypoints(CAMERA, full_view(CAMERA), view_of(group), group.poses[0], 0)[:, 2], window
 
