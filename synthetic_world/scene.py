@@ -8,6 +8,7 @@ import numpy as np
 
 from .body import make_rig
 from .camera import Camera
+from .jit import compiled
 from .levels import Level
 from .person import Person, make_person
 from .pose import Pose, walk
@@ -171,9 +172,19 @@ def outward_camera(rng: np.random.Generator, index: int, count: int, radius: flo
 def outside(position: np.ndarray, footprints: np.ndarray, room: float) -> np.ndarray:
     """Positions (N, 2), moved out of the circles (F, 3), x, y, radius, that are larger by `room` than given."""
     position = np.array(position, float)
-    for x, y, radius in footprints:
-        offset = position - np.array([x, y])
-        distance = np.linalg.norm(offset, axis=1, keepdims=True)
-        away = np.where(distance > 1e-6, offset / np.maximum(distance, 1e-6), np.array([1.0, 0.0]))
-        position = position + away * np.clip(radius + room - distance, 0.0, None)
+    _push_out(position, footprints, room)
     return position
+
+
+@compiled
+def _push_out(position, footprints, room):
+    """Move positions in place, out of one circle after the other."""
+    for f in range(footprints.shape[0]):
+        reach = footprints[f, 2] + room
+        for n in range(position.shape[0]):
+            x, y = position[n, 0] - footprints[f, 0], position[n, 1] - footprints[f, 1]
+            distance = math.sqrt(x * x + y * y)
+            if distance < reach:
+                x, y = (x / distance, y / distance) if distance > 1e-6 else (1.0, 0.0)
+                position[n, 0] += x * (reach - distance)
+                position[n, 1] += y * (reach - distance)
