@@ -14,6 +14,7 @@ from rich.table import Table
 
 from reid.files import write_text
 from reid.pictures import draw_cmc, draw_loss_curve
+from reid.records import by_protocol, require_one_protocol
 from tracking.drawing import draw_sequence
 
 REID_COLUMNS = ("method", "distance", "protocol", "Rank-1", "mAP", "mINP")
@@ -23,7 +24,7 @@ _STYLE = """
 * { box-sizing: border-box; }
 body { margin: 0 auto; max-width: 1080px; padding: 32px 20px 80px; color: var(--ink); background: #fff;
   font: 16px/1.55 system-ui, -apple-system, "Segoe UI", sans-serif; }
-h1 { font-size: 30px; margin: 0 0 4px; } h2 { font-size: 21px; margin: 44px 0 10px; }
+h1 { font-size: 30px; margin: 0 0 4px; } h2 { font-size: 21px; margin: 44px 0 10px; } h3 { font-size: 16px; margin: 18px 0 4px; }
 p, figcaption { color: var(--soft); margin: 4px 0 14px; max-width: 75ch; }
 .scroll { overflow-x: auto; }
 table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; }
@@ -60,13 +61,23 @@ class Results:
     seconds: float
 
 
-def reid_rows(results: Results) -> list[tuple[str, ...]]:
-    """Returns the rows under `REID_COLUMNS`, ratios in percent."""
+def reid_records(results: Results) -> dict[str, list[dict[str, Any]]]:
+    """Returns protocol -> records, each with its method's name in the report: a table for each protocol."""
+    records = [record | {"method": method} for method, group in results.scores.items() for record in group]
+    return by_protocol(records, "report")
+
+
+def reid_rows(records: list[dict[str, Any]]) -> list[tuple[str, ...]]:
+    """Returns the rows under `REID_COLUMNS`, ratios in percent.
+
+    Raises:
+        ValueError: When the records differ in their protocol.
+    """
+    protocol = require_one_protocol(records, "report")
     rows = []
-    for method, records in results.scores.items():
-        for record in records:
-            ratios = (f"{100 * record['scores'][name]:.1f}" for name in ("Rank-1", "mAP", "mINP"))
-            rows.append((method, record["distance"], record["protocol"], *ratios))
+    for record in records:
+        ratios = (f"{100 * record['scores'][name]:.1f}" for name in ("Rank-1", "mAP", "mINP"))
+        rows.append((record["method"], record["distance"], protocol, *ratios))
     return rows
 
 
@@ -87,9 +98,10 @@ def print_table(results: Results, console: Console) -> None:
     table = Table(*REID_COLUMNS, title=title, title_justify="left", header_style="bold")
     for column in table.columns[3:]:
         column.justify = "right"
-    for row in reid_rows(results):
-        table.add_row(*row)
-    table.add_section()
+    for records in reid_records(results).values():
+        for row in reid_rows(records):
+            table.add_row(*row)
+        table.add_section()
     table.add_row(*TRACKING_COLUMNS, style="bold", end_section=True)
     for row in tracking_rows(results):
         table.add_row(*row)
@@ -103,9 +115,7 @@ def _world(results: Results) -> str:
 
 
 def _table(columns: tuple[str, ...], rows: list[tuple[str, ...]], texts: int, decisive: int) -> str:
-    # A transductive score is no rival of an inductive one.
-    fair = [index for index, row in enumerate(rows) if "transductive" not in row]
-    best = max(fair, key=lambda index: float(rows[index][decisive]))
+    best = max(range(len(rows)), key=lambda index: float(rows[index][decisive]))
 
     def cells(tag: str, row: tuple[str, ...]) -> str:
         kinds = (' class="text"' if position < texts else "" for position in range(len(row)))
@@ -169,6 +179,10 @@ def write_report(results: Results, path: Path) -> None:
             ("jaccard", "After Jaccard re-ranking (transductive); best, random and worst queries are chosen anew"),
         )
     )
+    tables = "".join(
+        f"<h3>{protocol.capitalize()}</h3>{_table(REID_COLUMNS, reid_rows(records), 3, 4)}"
+        for protocol, records in reid_records(results).items()
+    )
     commands = "".join(
         f"<p>{html.escape(title)}</p><pre>{html.escape(command)}</pre>" for title, command in results.commands.items()
     )
@@ -181,7 +195,7 @@ def write_report(results: Results, path: Path) -> None:
 <h2>Who is it?</h2>
 <p>Test identities were never seen in training. Inductive: a distance depends on its two images alone. Transductive:
 other test images take part, so the two are not to be compared as if they were alike.</p>
-{_table(REID_COLUMNS, reid_rows(results), 3, 4)}
+{tables}
 <h2>Where did they go?</h2>
 <p>Scored by TrackEval over all sequences; frames/s is the tracker alone, without detector and embedding.</p>
 {_table(TRACKING_COLUMNS, tracking_rows(results), 1, 1)}

@@ -17,6 +17,7 @@ from rich.console import Console  # noqa: E402
 from experiments.demo import DemoConfig, Step, reid_data, reid_steps, world_steps  # noqa: E402
 from reid.config import run_entry_point  # noqa: E402
 from reid.files import write_text  # noqa: E402
+from reid.records import require_one_protocol  # noqa: E402
 
 COLUMNS = {
     "colour histogram": "score-histogram",
@@ -85,8 +86,11 @@ def _cell(folder: Path) -> str:
     path = folder / "result.json"
     if not path.exists():
         return "-"
-    records = {record["distance"]: record["scores"] for record in json.loads(path.read_text(encoding="utf-8"))}
-    return f"{100 * records['Euclidean']['Rank-1']:.1f}, {100 * records['Euclidean']['mAP']:.1f}"
+    records = {record["distance"]: record for record in json.loads(path.read_text(encoding="utf-8"))}
+    euclidean = records["Euclidean"]
+    if require_one_protocol([euclidean], str(path)) != "inductive":
+        raise ValueError(f"{path}: got a {euclidean['protocol']} score, allowed in this table: inductive")
+    return f"{100 * euclidean['scores']['Rank-1']:.1f}, {100 * euclidean['scores']['mAP']:.1f}"
 
 
 def main(config: LevelsConfig) -> None:

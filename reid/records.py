@@ -6,6 +6,7 @@ import platform
 import shlex
 import subprocess
 import sys
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -91,3 +92,50 @@ def score_record(
         "hardware": hardware(),
         "date": datetime.now(timezone.utc).date().isoformat(),
     }
+
+
+def require_one_protocol(records: Iterable[dict[str, Any]], where: str = "table") -> str:
+    """Returns the protocol that all records share; whoever puts scores side by side asks here first.
+
+    A transductive score has seen the other test items and is no rival of an inductive one.
+
+    Args:
+        records: What `score_record` returned, or was read from a file; one or more.
+        where: What the message begins with.
+
+    Raises:
+        ValueError: When a record has no protocol or an unknown one, when protocols differ, or when there is no record.
+    """
+    found = by_protocol(records, where)
+    if not found:
+        raise ValueError(f"{where}: got no score record, allowed: one or more")
+    if len(found) > 1:
+        parts = "; ".join(f"{protocol}: {_names(group)}" for protocol, group in found.items())
+        raise ValueError(
+            f"{where}: scores of different protocols are not comparable ({parts}); make one table for each"
+        )
+    return next(iter(found))
+
+
+def by_protocol(records: Iterable[dict[str, Any]], where: str = "table") -> dict[str, list[dict[str, Any]]]:
+    """Returns protocol -> records in their order; inductive first. Each group makes a table of its own.
+
+    Raises:
+        ValueError: When a record has no protocol or an unknown one.
+    """
+    groups: dict[str, list[dict[str, Any]]] = {protocol: [] for protocol in PROTOCOLS}
+    for record in records:
+        protocol = record.get("protocol")
+        if protocol not in PROTOCOLS:
+            raise ValueError(
+                f"{where}: got protocol {protocol!r} in the record of {_names([record])}, allowed: "
+                f"{', '.join(PROTOCOLS)}; a score without its protocol says nothing"
+            )
+        groups[protocol].append(record)
+    return {protocol: group for protocol, group in groups.items() if group}
+
+
+def _names(records: Sequence[dict[str, Any]]) -> str:
+    keys = ("method", "name", "dataset", "distance")
+    names = [" ".join(str(record[key]) for key in keys if record.get(key)) or "a nameless run" for record in records]
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")

@@ -1,0 +1,69 @@
+"""Scores and their protocols."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from experiments.report import Results, reid_records, reid_rows
+from reid.records import by_protocol, require_one_protocol, score_record
+
+
+def record(protocol: str | None, **others: Any) -> dict[str, Any]:
+    scores = {"Rank-1": 0.5, "mAP": 0.25, "mINP": 0.125}
+    return {"scores": scores, "protocol": protocol, "dataset": "world", "distance": "Euclidean", "seed": 0} | others
+
+
+def test_one_protocol_passes() -> None:
+    assert require_one_protocol([record("inductive"), record("inductive")]) == "inductive"
+    assert require_one_protocol(iter([record("transductive")])) == "transductive"
+
+
+def test_two_protocols_are_refused() -> None:
+    records = [record("inductive", method="a"), record("transductive", method="b", distance="Jaccard")]
+    message = r"results: .*not comparable \(inductive: a world Euclidean; transductive: b world Jaccard\)"
+    with pytest.raises(ValueError, match=message):
+        require_one_protocol(records, "results")
+
+
+@pytest.mark.parametrize("bad", [record(None), record("supervised"), {"scores": {"mAP": 1.0}}])
+def test_a_score_without_protocol_is_refused(bad: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="got protocol .* allowed: inductive, transductive"):
+        require_one_protocol([record("inductive"), bad])
+
+
+def test_nothing_is_no_table() -> None:
+    with pytest.raises(ValueError, match="got no score record"):
+        require_one_protocol([])
+    assert by_protocol([]) == {}
+
+
+def test_groups_keep_their_order() -> None:
+    names = [("transductive", 1), ("inductive", 2), ("transductive", 3), ("inductive", 4)]
+    groups = by_protocol(record(protocol, name=name) for protocol, name in names)
+    assert {protocol: [item["name"] for item in group] for protocol, group in groups.items()} == {
+        "inductive": [2, 4],
+        "transductive": [1, 3],
+    }
+    assert list(groups) == ["inductive", "transductive"]
+
+
+def test_records_are_made_with_a_known_protocol() -> None:
+    made = score_record({"mAP": 0.5}, protocol="transductive", dataset="world", split="test", seed=0)
+    assert require_one_protocol([made]) == "transductive"
+    with pytest.raises(ValueError, match="protocol: got 'best'"):
+        score_record({"mAP": 0.5}, protocol="best", dataset="world", split="test", seed=0)
+
+
+def test_the_report_has_a_table_for_each_protocol() -> None:
+    scores = {name: [record("inductive"), record("transductive", distance="Jaccard")] for name in ("trained", "other")}
+    groups = reid_records(Results(Path(), Path("sequences"), scores, {}, [], {}, 0.0))
+    rows = [row for records in groups.values() for row in reid_rows(records)]
+    assert [row[:3] for row in rows] == [
+        ("trained", "Euclidean", "inductive"),
+        ("other", "Euclidean", "inductive"),
+        ("trained", "Jaccard", "transductive"),
+        ("other", "Jaccard", "transductive"),
+    ]
+    with pytest.raises(ValueError, match="not comparable"):
+        reid_rows([item for records in groups.values() for item in records])
