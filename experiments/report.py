@@ -24,7 +24,8 @@ _STYLE = """
 * { box-sizing: border-box; }
 body { margin: 0 auto; max-width: 1080px; padding: 32px 20px 80px; color: var(--ink); background: #fff;
   font: 16px/1.55 system-ui, -apple-system, "Segoe UI", sans-serif; }
-h1 { font-size: 30px; margin: 0 0 4px; } h2 { font-size: 21px; margin: 44px 0 10px; } h3 { font-size: 16px; margin: 18px 0 4px; }
+h1 { font-size: 30px; margin: 0 0 4px; } h2 { font-size: 21px; margin: 44px 0 10px; }
+h3 { font-size: 16px; margin: 18px 0 4px; }
 p, figcaption { color: var(--soft); margin: 4px 0 14px; max-width: 75ch; }
 .scroll { overflow-x: auto; }
 table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; }

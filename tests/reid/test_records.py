@@ -28,7 +28,7 @@ def test_two_protocols_are_refused() -> None:
 
 @pytest.mark.parametrize("bad", [record(None), record("supervised"), {"scores": {"mAP": 1.0}}])
 def test_a_score_without_protocol_is_refused(bad: dict[str, Any]) -> None:
-    with pytest.raises(ValueError, match="got protocol .* allowed: inductive, transductive"):
+    with pytest.raises(ValueError, match=r"got protocol .* allowed: inductive, transductive"):
         require_one_protocol([record("inductive"), bad])
 
 
