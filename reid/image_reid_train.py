@@ -28,7 +28,7 @@ from reid.distances import available_threads
 from reid.embedder import Embedder
 from reid.engine import Trainer
 from reid.evaluation import embed_samples, rank, scores_of
-from reid.losses import CombinedLoss
+from reid.losses import CombinedLoss, LossOptions
 from reid.models import build_model
 from reid.optim import JointOptimizer, build_center_optimizer, build_optimizer, warmup_cosine
 from reid.records import repository_commit, score_record
@@ -148,8 +148,7 @@ def _build_trainer(
         },
         num_classes=len(labels),
         feature_size=int(model.embedding_size),  # type: ignore[arg-type]
-        margin=config.margin,
-        smoothing=config.smoothing,
+        options=LossOptions(margin=config.margin, smoothing=config.smoothing),
         generator=torch.Generator().manual_seed(config.seed),
     ).to(accelerator.device)
     if len(sampler) < accelerator.num_processes:

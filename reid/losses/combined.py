@@ -5,6 +5,7 @@ from torch import nn
 
 from reid.losses.center import CenterLoss
 from reid.losses.cross_entropy import LabelSmoothedCrossEntropy
+from reid.losses.options import LossOptions
 from reid.losses.triplet import BatchHardTripletLoss
 
 TERMS = ("cross_entropy", "triplet", "center")
@@ -17,8 +18,7 @@ class CombinedLoss(nn.Module):
         weights: Term to weight; terms as in `TERMS`. A term with weight 0 is not built.
         num_classes: Training identities.
         feature_size: Size of the features before BNNeck.
-        margin: Margin of the triplet loss; 0 or less is the soft margin.
-        smoothing: Label smoothing of the cross entropy.
+        options: What the terms are told; None takes the defaults.
         generator: Draws the initial centers.
 
     Raises:
@@ -31,8 +31,7 @@ class CombinedLoss(nn.Module):
         *,
         num_classes: int,
         feature_size: int,
-        margin: float = 0.3,
-        smoothing: float = 0.1,
+        options: LossOptions | None = None,
         generator: torch.Generator | None = None,
     ) -> None:
         super().__init__()
@@ -44,11 +43,12 @@ class CombinedLoss(nn.Module):
         self.weights = {term: weight for term, weight in weights.items() if weight > 0}
         if not self.weights:
             raise ValueError(f"weights: every loss term is 0; give one of {', '.join(TERMS)} a positive weight")
+        options = options or LossOptions()
         self.terms = nn.ModuleDict()
         if "cross_entropy" in self.weights:
-            self.terms["cross_entropy"] = LabelSmoothedCrossEntropy(smoothing)
+            self.terms["cross_entropy"] = LabelSmoothedCrossEntropy(options.smoothing)
         if "triplet" in self.weights:
-            self.terms["triplet"] = BatchHardTripletLoss(margin)
+            self.terms["triplet"] = BatchHardTripletLoss(options.margin)
         if "center" in self.weights:
             self.terms["center"] = self._center_loss(num_classes, feature_size, generator)
 

@@ -1,5 +1,6 @@
 """Backbones by name."""
 
+import dataclasses
 import inspect
 from collections.abc import Callable
 from typing import Any
@@ -7,10 +8,12 @@ from typing import Any
 from torch import nn
 
 from reid.models.cares18 import cares18
+from reid.models.options import GenericOptions
 from reid.models.output import ReIDOutput
+from reid.models.renorm import convert_to_renorm
 from reid.models.seres18 import seres18
 
-__all__ = ["MODELS", "ReIDOutput", "build_model", "list_models"]
+__all__ = ["MODELS", "GenericOptions", "ReIDOutput", "build_model", "list_models"]
 
 MODELS: dict[str, Callable[..., nn.Module]] = {
     "cares18": cares18,
@@ -24,20 +27,31 @@ def list_models() -> list[str]:
 
 
 def build_model(name: str, num_classes: int = 0, **options: Any) -> nn.Module:
-    """Builds a model whose forward maps (B, 3, H, W) float32 to a `ReIDOutput`.
+    """Builds a model whose forward maps (B, 3, H, W) float32 and camids int64 (B,) or None to a `ReIDOutput`.
+
+    Camera numbers are needed by a model with camera vectors and unused by others.
 
     Args:
         name: A name from `list_models`.
         num_classes: Training identities; 0 builds no classifier.
-        options: Options of that model.
+        options: Options of that model, and those of `GenericOptions`, which every model has.
 
     Raises:
-        ValueError: When the name or an option is unknown; the message lists the known ones.
+        ValueError: When the name or an option is unknown, or options contradict each other; the message lists what is
+            allowed.
     """
     if name not in MODELS:
         raise ValueError(f"backbone: got {name!r}, allowed: {', '.join(list_models())}")
-    allowed = [parameter for parameter in inspect.signature(MODELS[name]).parameters if parameter != "num_classes"]
-    unknown = sorted(set(options) - set(allowed))
+    build = MODELS[name]
+    own = [parameter for parameter in inspect.signature(build).parameters if parameter != "num_classes"]
+    shared = [field.name for field in dataclasses.fields(GenericOptions)]
+    unknown = sorted(set(options) - {*own, *shared})
     if unknown:
-        raise ValueError(f"{name}: unknown option {', '.join(unknown)}; allowed: {', '.join(allowed) or 'none'}")
-    return MODELS[name](num_classes, **options)
+        raise ValueError(f"{name}: unknown option {', '.join(unknown)}; allowed: {', '.join([*own, *shared])}")
+    generic = GenericOptions(**{key: value for key, value in options.items() if key in shared})
+    model: Any = build(num_classes, **{key: value for key, value in options.items() if key in own})
+    if generic.cam_factor > 0:
+        model.add_cameras(generic.num_cameras, generic.cam_factor)
+    if generic.renorm != "off":
+        convert_to_renorm(model, instances=generic.renorm_instances, warmup=generic.renorm_warmup)
+    return model

@@ -126,6 +126,7 @@ ATTENTIONS: dict[str, Callable[[int], nn.Module]] = {
     "coordinate": CoordinateAttention,
     "triplet": TripletAttention,
     "se": SEBlock,
+    "none": lambda channels: nn.Identity(),
 }
 
 

@@ -33,29 +33,32 @@ class AttentionBlock(nn.Module):
 
 
 class AttentionResNet18(nn.Module):
-    """ResNet-18-IBN-a with attention in each block, last stride 1, a stem without ReLU, GeM and BNNeck.
+    """ResNet-18-IBN-a with attention in each block, last stride 1, a stem without ReLU, pooling and BNNeck.
 
     Parameter names follow torchvision's ResNet where the layers are the same, so that its weights can be carried over.
 
     Args:
         num_classes: Training identities; 0 builds no classifier.
         attention: A key of `reid.models.layers.ATTENTIONS`.
+        ibn: Half instance normalisation in the first normalisation of each block of stages 1 to 3 (arXiv 1807.09441);
+            False has batch normalisation throughout.
+        pooling: A key of `reid.models.heads.POOLINGS`.
     """
 
     embedding_size = 512
 
-    def __init__(self, num_classes: int, attention: str) -> None:
+    def __init__(self, num_classes: int, attention: str, ibn: bool = True, pooling: str = "gem") -> None:
         super().__init__()
         self.conv1 = nn.Conv2d(3, 64, 7, 2, padding=3, bias=False)
         self.bn1 = nn.BatchNorm2d(64)
-        self.layer1 = self._stage(64, 64, 1, True, attention)
-        self.layer2 = self._stage(64, 128, 2, True, attention)
-        self.layer3 = self._stage(128, 256, 2, True, attention)
+        self.layer1 = self._stage(64, 64, 1, ibn, attention)
+        self.layer2 = self._stage(64, 128, 2, ibn, attention)
+        self.layer3 = self._stage(128, 256, 2, ibn, attention)
         self.layer4 = self._stage(256, 512, 1, False, attention)
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
-        self.head = BNNeckHead(512, num_classes)
+        self.head = BNNeckHead(512, num_classes, pooling)
 
     @staticmethod
     def _stage(in_channels: int, channels: int, stride: int, ibn: bool, attention: str) -> nn.Sequential:
@@ -64,7 +67,16 @@ class AttentionResNet18(nn.Module):
             AttentionBlock(channels, channels, 1, ibn, attention),
         )
 
-    def forward(self, images: torch.Tensor) -> ReIDOutput:
-        """Maps normalised images (B, 3, H, W) to a `ReIDOutput` with 512 features and embeddings."""
+    def add_cameras(self, num_cameras: int, factor: float) -> None:
+        """Adds camera vectors behind BNNeck."""
+        self.head.add_cameras(num_cameras, factor)
+
+    def forward(self, images: torch.Tensor, camids: torch.Tensor | None = None) -> ReIDOutput:
+        """Maps normalised images (B, 3, H, W) to a `ReIDOutput` with 512 features and embeddings.
+
+        Args:
+            images: float (B, 3, H, W).
+            camids: int64 (B,); needed by a model with camera vectors, unused by others.
+        """
         x = F.max_pool2d(self.bn1(self.conv1(images)), 3, 2, padding=1)
-        return self.head(self.layer4(self.layer3(self.layer2(self.layer1(x)))))
+        return self.head(self.layer4(self.layer3(self.layer2(self.layer1(x)))), camids)

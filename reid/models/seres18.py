@@ -3,10 +3,15 @@
 from reid.models.resnet18 import AttentionResNet18
 
 
-def seres18(num_classes: int = 0) -> AttentionResNet18:
+def seres18(num_classes: int = 0, ibn: bool = True, pooling: str = "gem") -> AttentionResNet18:
     """Builds seres18 (512-d, 11.3 M parameters without the classifier).
 
     Args:
         num_classes: Training identities; 0 builds no classifier.
+        ibn: Half instance normalisation in stages 1 to 3.
+        pooling: "gem", "avg" or "max".
+
+    Raises:
+        ValueError: When the pooling is none of these.
     """
-    return AttentionResNet18(num_classes, "se")
+    return AttentionResNet18(num_classes, "se", ibn, pooling)

@@ -42,8 +42,8 @@ def test_unknown_names_and_options_list_the_known_ones() -> None:
         build_model("resnet")
     with pytest.raises(ValueError, match="unknown option atention; allowed: attention"):
         build_model("cares18", atention="triplet")
-    with pytest.raises(ValueError, match="coordinate, triplet"):
-        build_model("cares18", attention="se")
+    with pytest.raises(ValueError, match="coordinate, triplet, se, none"):
+        build_model("cares18", attention="eca")
     with pytest.raises(ValueError, match="num_classes"):
         build_model("cares18", -1)
 
