@@ -19,8 +19,9 @@ def read_unlabelled(folder: str | os.PathLike[str], source: str = "unlabelled") 
     """Reads all images below a folder, sorted by path.
 
     The camera comes from the file's name or from the nearest folder that has one (c3, cam3, camera_3; the public
-    datasets' names), counted from 0 as the names do or from 1, and is -1 where there is none. An identity in the name, as the public datasets have it, is kept for measuring the purity of
-    pseudo labels, and for nothing else; it is -1 where there is none, or where the dataset means junk by it.
+    datasets' names), counted from 0 as the names do or from 1, and is -1 where there is none. An identity in the name,
+    as the public datasets have it, is kept for measuring the purity of pseudo labels, and for nothing else; it is -1
+    where there is none, or where the dataset means junk by it.
 
     Raises:
         FileNotFoundError: When there is no such folder.
