@@ -14,9 +14,9 @@ from rich.console import Console
 from rich.table import Table
 
 from reid.config import run_entry_point
-from reid.data.base import describe
+from reid.data.base import ReIDDataset, describe
 from reid.data.images import Preprocessing
-from reid.data.market1501 import Market1501, read_market1501
+from reid.data.market1501 import read_market1501
 from reid.embedder import Embedder
 from reid.evaluation import EmbedFunction, Ranking, embed_samples, rank, scores_of
 from reid.files import write_json
@@ -125,7 +125,7 @@ def _records(
     ]
 
 
-def _draw(config: InferenceConfig, rankings: dict[str, Ranking], data: Market1501) -> None:
+def _draw(config: InferenceConfig, rankings: dict[str, Ranking], data: ReIDDataset) -> None:
     draw_cmc({name: ranking.result.cmc for name, ranking in rankings.items()}, config.out / "cmc.png")
     for name, ranking in rankings.items():
         path = config.out / f"ranked_lists_{name.lower()}.jpg"
