@@ -10,6 +10,7 @@ import cv2
 from . import judge, sheet
 from .export import VIEWS, MotOptions, ReidOptions, write_mot, write_reid
 from .levels import LEVELS
+from .match import CROWDS, STREET
 
 OTHERS = {"judge": judge.run, "sheet": sheet.run}
 
@@ -36,6 +37,12 @@ def _parser() -> argparse.ArgumentParser:
     mot.add_argument("--views", choices=VIEWS, default=MotOptions.views, help="of the cameras of one scene")
     for command in (reid, mot):
         command.add_argument("--clothes-change", action="store_true", help="people come back in other clothes")
+        command.add_argument(
+            "--crowd",
+            choices=CROWDS,
+            default=STREET,
+            help="of a street, or of a match: teams, referees, coaches",
+        )
         command.add_argument("--out", type=Path, required=True, help="folder to write; it appears when it is complete")
         command.add_argument("--level", choices=list(LEVELS), default="medium")
         command.add_argument("--seed", type=int, default=0)

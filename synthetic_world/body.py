@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 
 from . import materials as m
-from .clothing import LONG_SLEEVES, THICKNESS, sleeve_material, top_material
-from .person import Person
+from .clothing import LONG_SLEEVES, LOOSE, SHORT_SLEEVES, THICKNESS, sleeve_material, top_material
+from .person import Colour, Person
 from .pose import (
     ANKLE_L,
     ANKLE_R,
@@ -15,6 +15,8 @@ from .pose import (
     CALF_L,
     CALF_R,
     CHEST,
+    CUFF_L,
+    CUFF_R,
     ELBOW_L,
     ELBOW_R,
     FOOT_L,
@@ -38,6 +40,7 @@ from .pose import (
     SKULL,
     SLEEVE_L,
     SLEEVE_R,
+    SWING,
     TOE_RADIUS,
     WRIST_L,
     WRIST_R,
@@ -47,7 +50,7 @@ from .raycast import BOX, CUT_CONE
 from .rig import Part, Rig
 
 # Rows of a person's materials.
-SKIN, FACE, HAIR, TOP, SLEEVE, BOTTOM, SHOE, BAG, HAT, UPPER = range(10)
+SKIN, FACE, HAIR, TOP, SLEEVE, BOTTOM, SHOE, BAG, HAT, UPPER, SHIN, SOCK, HAND, CUFF, LOWER = range(15)
 
 Offset = tuple[float, float, float]
 
@@ -93,12 +96,22 @@ def _materials(person: Person) -> list[np.ndarray]:
     top = top_material(person)
     top[m.STRAP] = strap
     top[m.STRAP_COLOUR] = m.linear(person.bag_colour) * 0.7
+    socks = outfit.socks or ((0.85, 0.85, 0.84) if person.detail % 3 else (0.1, 0.1, 0.11))
+    edge = (0.12 if outfit.socks else 0.70 + 0.02 * (person.detail % 11)) * person.size.shin
     top_colour = np.power(top[m.COLOUR_A], 1.0 / 2.2)
     bottom_folds = 0.18 if outfit.bottom == "leggings" else 0.45
     # Trousers above the hem of the top are in the top's colour, should the body reach through it.
     above = (0.0, _hem(person), 9.0)
     cloth: dict[str, Any] = {"folds": bottom_folds, "fold_size": 0.1, "seed": person.detail + 5}
-    upper = m.material(outfit.bottom_colour, code=m.BLOCK, second=top_colour, p=above, **cloth)
+    upper = m.material(outfit.bottom_colour, code=m.TROUSERS, second=top_colour, p=above, **cloth)
+    if person.shirt is not None and outfit.digits is not None:
+        top[m.STRAP] = m.number_on(m.ON_SHIRT, person.shirt, 0.62 * person.size.torso)
+        upper[m.STRAP] = m.number_on(m.ON_SHORTS, person.shirt, 0.55 * person.size.thigh)
+        top[m.STRAP_COLOUR] = m.linear(outfit.digits)
+        upper[m.STRAP_COLOUR] = m.linear(_legible(outfit.bottom_colour))
+    hem = np.array(outfit.bottom_colour) * (1.35 if outfit.bottom == "jeans" and person.detail % 4 == 0 else 0.72)
+    sleeve = sleeve_material(person)
+    cuff = np.power(sleeve[m.COLOUR_A], 1.0 / 2.2)
     bare = 1.0 if person.hair == "bald" else 0.0
     return [
         m.material(person.skin, folds=0.05, seed=person.detail),
@@ -118,13 +131,23 @@ def _materials(person: Person) -> list[np.ndarray]:
             gloss=0.03,
         ),
         top,
-        sleeve_material(person),
+        sleeve,
         m.material(outfit.bottom_colour, **cloth),
         m.material(person.shoes, code=m.SHOE, second=person.sole, p=(-0.055, 0.0, 0.0), gloss=0.04),
         m.material(person.bag_colour, folds=0.15, fold_size=0.15, seed=person.detail + 9),
         m.material(person.hat_colour, folds=0.1, seed=person.detail + 11),
         upper,
-    ]
+        m.material(person.skin, code=m.BLOCK, second=socks, p=(0.0, edge, 9.0), folds=0.05, seed=person.detail),
+        m.material(socks if outfit.socks else person.skin, folds=0.1, seed=person.detail),
+        m.material(outfit.gloves or person.skin, folds=0.05, seed=person.detail),
+        m.material(cuff * (0.75 if cuff.max() > 0.25 else 1.6), folds=0.2, fold_size=0.05, seed=person.detail),
+        m.material(outfit.bottom_colour, code=m.BLOCK, second=np.clip(hem, 0.0, 1.0),
+                   p=(0.0, 0.6 * person.size.shin - 0.012, 9.0), **cloth),
+    ]  # fmt: skip
+
+
+def _legible(colour: Colour) -> Colour:
+    return (0.97, 0.97, 0.96) if sum(colour) < 1.5 else (0.04, 0.04, 0.05)
 
 
 def _ball(joint: int, frame: int, at: Offset, half: Offset, material: int, texture: int = -1) -> Part:
@@ -199,21 +222,26 @@ def _hem(person: Person) -> float:
 def _torso(person: Person, build: Build) -> list[Part]:
     k, size, t = build.k, person.size, build.cloth
     waist, hips, chest = build.waist + t, build.hips + t, build.chest + t
+    waist += LOOSE[person.outfit.top] * (0.6 if person.feminine else 1.0) * max(0.94 * chest - waist, 0.0)
     length = size.torso
     middle = (PELVIS, CHEST, (0.0, 0.0, 0.28 * length))
     ribs = (PELVIS, CHEST, (0.008, 0.0, 0.80 * length))
     parts = [
         Part(middle, ribs, (waist, chest), TOP, scale=(1.0, 0.68, 0.45), texture=CHEST),
         Part(middle, (PELVIS, HIPS, (0.0, 0.0, 0.02)), (waist, hips), TOP, scale=(1.0, 0.70, 0.5), texture=CHEST),
-        Part((SHOULDER_L, CHEST, (0.0, -0.02, -0.035)), (SHOULDER_R, CHEST, (0.0, 0.02, -0.035)),
-             (0.068 * k + t, 0.068 * k + t), TOP, texture=CHEST),
+        Part((SHOULDER_L, CHEST, (0.0, -0.045 * k, -0.062)), (SHOULDER_R, CHEST, (0.0, 0.045 * k, -0.062)),
+             (0.064 * k + 0.7 * t, 0.064 * k + 0.7 * t), TOP, texture=CHEST),
         _ball(PELVIS, HIPS, (-0.012, 0.0, -0.03), (build.hips, build.hips * 0.72, 0.12 * k), UPPER, HIPS),
     ]  # fmt: skip
+    parts.append(_ball(NECK, CHEST, (-0.024, 0.0, -0.018 * k), (0.062 * k, 0.05 * k, 0.042 * k + t), TOP, CHEST))
     for shoulder, side in ((SHOULDER_L, 1.0), (SHOULDER_R, -1.0)):
-        inner = (NECK, CHEST, (-0.012, side * 0.025, -0.004))
-        parts.append(
-            Part(inner, (shoulder, CHEST, (0.0, 0.0, 0.004)), (0.05 * k + t, 0.047 * k + t), TOP, texture=CHEST)
-        )
+        # From the neck to the shoulder it slopes; the straps of a tank top end before the shoulder.
+        inner = (NECK, CHEST, (-0.012, side * 0.03, 0.004))
+        if person.outfit.top == "tank top":
+            outer_end, low = (shoulder, CHEST, (0.0, -side * 0.07 * k, -0.014)), 0.046 * k + t
+        else:
+            outer_end, low = (shoulder, CHEST, (0.0, -side * 0.012, -0.020)), 0.045 * k + 0.7 * t
+        parts.append(Part(inner, outer_end, (0.042 * k + t, low), TOP, texture=CHEST))
         seat = (-0.05 * k, side * 0.07 * k, -0.06 * k)
         r = 0.082 * k * build.girth
         parts.append(_ball(PELVIS, HIPS, seat, (r, r, r), UPPER, HIPS))
@@ -222,11 +250,11 @@ def _torso(person: Person, build: Build) -> list[Part]:
             parts.append(_ball(PELVIS, CHEST, bust, (0.06 * k, 0.058 * k, 0.06 * k), TOP, CHEST))
     if build.girth > 1.08:
         r = build.waist * 0.97
-        parts.append(_ball(PELVIS, CHEST, (0.03 * k, 0.0, 0.2 * length), (r, r, 0.2 * k), TOP, CHEST))
+        parts.append(_ball(PELVIS, CHEST, (0.016 * k, 0.0, 0.24 * length), (r, r * 0.95, 0.27 * k), TOP, CHEST))
     # The hem hangs clear of the thighs, so that no bare or trousered patch shows above it.
-    outer = max(hips, size.hip + 0.083 * k * build.girth + 0.018) + 0.006
+    outer = max(0.94 * hips, size.hip + 0.083 * k * build.girth + 0.012)
     hem, flare = _hem(person), 0.02 if person.outfit.top == "coat" else 0.0
-    begin, end = (PELVIS, CHEST, (0.0, 0.0, 0.24 * length)), (PELVIS, HIPS, (0.0, 0.0, hem))
+    begin, end = (PELVIS, CHEST, (0.0, 0.0, 0.24 * length)), (PELVIS, SWING, (0.0, 0.0, hem))
     shape, radii = (1.0, 0.8, 1.0), (waist * 0.99, outer + flare)
     parts.append(Part(begin, end, radii, TOP, scale=shape, kind=CUT_CONE, texture=CHEST))
     return parts
@@ -237,21 +265,34 @@ def _arms(person: Person, build: Build) -> list[Part]:
     t = build.cloth
     top = person.outfit.top
     long = top in LONG_SLEEVES
-    mat = SLEEVE if long else SKIN
+    rolled = person.outfit.rolled
     extra = t if long else 0.0
+    below = 0.0 if rolled else extra
     parts = []
-    for shoulder, sleeve, elbow, wrist, palm in (
-        (SHOULDER_L, SLEEVE_L, ELBOW_L, WRIST_L, PALM_L),
-        (SHOULDER_R, SLEEVE_R, ELBOW_R, WRIST_R, PALM_R),
+    for shoulder, sleeve, elbow, cuff, wrist, palm in (
+        (SHOULDER_L, SLEEVE_L, ELBOW_L, CUFF_L, WRIST_L, PALM_L),
+        (SHOULDER_R, SLEEVE_R, ELBOW_R, CUFF_R, WRIST_R, PALM_R),
     ):
-        s, e, w, p = ((joint, CHEST, (0.0, 0.0, 0.0)) for joint in (shoulder, elbow, wrist, palm))
-        parts.append(Part(s, e, (0.050 * k + extra, 0.042 * k + extra), mat))
-        parts.append(Part(e, w, (0.042 * k + extra, 0.029 * k + 0.9 * extra), mat))
-        parts.append(Part(w, p, (0.027 * k, 0.031 * k), SKIN, scale=(0.62, 1.0, 1.0)))
-        if top == "t-shirt":
-            parts.append(Part(s, s, (0.055 * k + t, 0.055 * k + t), SLEEVE))
+        e, w, p = ((joint, CHEST, (0.0, 0.0, 0.0)) for joint in (elbow, wrist, palm))
+        # Arms begin a little below the joint, so that shoulders slope.
+        start = (shoulder, CHEST, (0.0, 0.0, -0.018 * build.k))
+        parts.append(Part(start, e, (0.046 * k + 0.7 * extra, 0.041 * k + extra), SLEEVE if long else SKIN))
+        lower = Part(e, w, (0.042 * k + below, 0.029 * k + 0.9 * below), SLEEVE if long and not rolled else SKIN)
+        parts.append(lower)
+        thick = 1.35 if person.outfit.gloves else 1.0
+        parts.append(Part(w, p, (0.027 * k, 0.034 * k * thick), HAND, scale=(0.62 * thick, 1.0, 1.0)))
+        if rolled:
+            low = (elbow, CHEST, (0.0, 0.0, 0.0))
+            parts.append(
+                Part((sleeve, CHEST, (0.0, 0.0, 0.0)), low, (0.046 * k + t, 0.050 * k + t), SLEEVE, kind=CUT_CONE)
+            )
+        elif long:
+            end = (cuff, CHEST, (0.0, 0.0, 0.0))
+            parts.append(Part(end, w, (0.033 * k + extra, 0.031 * k + extra), CUFF, kind=CUT_CONE))
+        if top in SHORT_SLEEVES:
+            parts.append(Part(start, start, (0.050 * k + t, 0.050 * k + t), SLEEVE))
             end = (sleeve, CHEST, (0.0, 0.0, 0.0))
-            parts.append(Part(s, end, (0.055 * k + t, 0.057 * k + t), SLEEVE, kind=CUT_CONE))
+            parts.append(Part(start, end, (0.050 * k + t, 0.056 * k + t), SLEEVE, kind=CUT_CONE))
     return parts
 
 
@@ -260,7 +301,6 @@ def _legs(person: Person, build: Build) -> list[Part]:
     kind = person.outfit.bottom
     loose = {"trousers": 0.016, "jeans": 0.009, "leggings": 0.002}.get(kind, 0.0)
     covered = kind in ("trousers", "jeans", "leggings")
-    mat = BOTTOM if covered else SKIN
     parts = []
     for hip, hem, knee, calf, ankle, foot in (
         (HIP_L, HEM_L, KNEE_L, CALF_L, ANKLE_L, FOOT_L),
@@ -268,23 +308,29 @@ def _legs(person: Person, build: Build) -> list[Part]:
     ):
         at = {joint: (joint, HIPS, (0.0, 0.0, 0.0)) for joint in (hip, hem, knee, calf, ankle)}
         thigh, low = 0.083 * k * g + loose, 0.054 * k + loose
-        parts.append(Part(at[hip], at[knee], (thigh, low), UPPER if covered else SKIN, texture=HIPS))
+        if covered:
+            parts.append(Part(at[hip], at[knee], (thigh, low), UPPER, texture=HIPS))
+        else:  # bare below the hem only, where nothing can reach through the cloth
+            start = at[hem] if kind == "shorts" else at[hip]
+            parts.append(Part(start, at[knee], (0.062 * k * g if kind == "shorts" else 0.075 * k * g, low), SKIN))
         if covered and kind != "leggings":
-            parts.append(Part(at[knee], at[calf], (low, 0.052 * k + loose), mat))
+            parts.append(Part(at[knee], at[calf], (low, 0.052 * k + loose), BOTTOM))
             end = (ankle, HIPS, (0.0, 0.0, -0.022))
-            parts.append(Part(at[calf], end, (0.052 * k + loose, 0.046 * k + 1.3 * loose), mat, kind=CUT_CONE))
+            parts.append(Part(at[calf], end, (0.052 * k + loose, 0.046 * k + 1.3 * loose), LOWER, kind=CUT_CONE))
         else:
-            parts.append(Part(at[knee], at[ankle], (low, 0.034 * k + loose), mat))
+            parts.append(Part(at[knee], at[ankle], (low, 0.034 * k + loose), BOTTOM if covered else SHIN))
             bulge = (calf, HIPS, (-0.014, 0.0, 0.0))
-            parts.append(Part(bulge, bulge, (1.0, 1.0), mat, scale=(0.050 * k, 0.050 * k, 0.11 * k)))
+            parts.append(
+                Part(bulge, bulge, (1.0, 1.0), BOTTOM if covered else SOCK, scale=(0.050 * k, 0.050 * k, 0.11 * k))
+            )
         if kind == "shorts":
-            parts.append(Part(at[hip], at[hem], (0.1 * k * g, 0.087 * k), UPPER, kind=CUT_CONE, texture=HIPS))
+            parts.append(Part(at[hip], at[hem], (0.094 * k * g, 0.087 * k * g), UPPER, kind=CUT_CONE, texture=HIPS))
         heel, toe = (ankle, foot, HEEL), (ankle, foot, toe_of(person.size))
         parts.append(Part(heel, toe, (HEEL_RADIUS, TOE_RADIUS), SHOE, scale=(1.15, 1.0, 1.0), texture=foot, front=2))
         parts.append(_ball(ankle, foot, (-0.002, 0.0, -0.02), (0.038, 0.045, 0.04), SHOE, foot))
     if kind == "skirt":
         length = 0.42 * k
-        begin, end = (PELVIS, HIPS, (0.0, 0.0, 0.1)), (PELVIS, HIPS, (0.0, 0.0, -length))
+        begin, end = (PELVIS, HIPS, (0.0, 0.0, 0.1)), (PELVIS, SWING, (0.0, 0.0, -length))
         radii = (build.waist, build.hips * 1.45)
         parts.append(Part(begin, end, radii, BOTTOM, scale=(1.0, 0.85, 1.0), kind=CUT_CONE, texture=HIPS))
     return parts

@@ -16,6 +16,7 @@ from .folders import write_jpeg
 from .keypoints import seen_keypoints, viewpoint
 from .levels import Level, get_level
 from .masks import encode_mask
+from .match import MATCH, STREET, role_note
 from .place import Place, make_place
 from .render import View, Window, person_boxes, render
 from .scene import Group, Stand, gather, outside, ring_camera
@@ -49,6 +50,7 @@ class CropTask:
         frame: number in the file name.
         index: tells apart the images of one person in one camera.
         outfit: the person's clothes, 0 for the usual ones.
+        crowd: one of `match.CROWDS`.
     """
 
     seed: int
@@ -65,10 +67,13 @@ class CropTask:
     frame: int
     index: int
     outfit: int = 0
+    crowd: str = STREET
 
 
 @lru_cache(maxsize=64)
-def reid_camera(seed: int, level: Level, camera: int, cameras: int) -> tuple[Camera, ColourResponse, Place]:
+def reid_camera(
+    seed: int, level: Level, camera: int, cameras: int, crowd: str = STREET
+) -> tuple[Camera, ColourResponse, Place]:
     """Camera, colour response and place of one re-identification camera; each watches a place of its own."""
     rng = rng_for(seed, "reid camera", camera)
     view = ring_camera(rng, camera, cameras, (7.5, 13.0), (1920, 1080), 0.75)
@@ -79,13 +84,14 @@ def reid_camera(seed: int, level: Level, camera: int, cameras: int) -> tuple[Cam
         np.array([view.position[:2]]),
         level.place_change,
         level.static_occluders,
+        pitch=crowd == MATCH,
     )
     return view, response, place
 
 
 @lru_cache(maxsize=256)
-def _place_at(seed: int, level: Level, camera: int, cameras: int, sequence: int) -> Place:
-    return reid_camera(seed, level, camera, cameras)[2].revisited(
+def _place_at(seed: int, level: Level, camera: int, cameras: int, sequence: int, crowd: str) -> Place:
+    return reid_camera(seed, level, camera, cameras, crowd)[2].revisited(
         rng_for(seed, "reid light", camera, sequence), level.place_change
     )
 
@@ -167,7 +173,7 @@ def crop_window(rng: np.random.Generator, box: np.ndarray, kind: str, level: Lev
 def _view(
     task: CropTask, level: Level, camera: Camera, place: Place, stands: list[Stand]
 ) -> tuple[Group, Window, View]:
-    group = gather(task.seed, level, stands)
+    group = gather(task.seed, level, stands, task.crowd)
     box = person_boxes(camera, group.primitives, len(stands))[0]
     window = crop_window(
         rng_for(task.seed, "box", task.number, task.camera, task.index), box, task.kind, level, task.size
@@ -189,8 +195,8 @@ def _moved(stand: Stand, turn: int, things: np.ndarray) -> Stand:
 def render_crop(task: CropTask) -> tuple[np.ndarray, dict[str, Any]]:
     """The crop, (H, W, 3) uint8 BGR, and its annotation."""
     level = get_level(task.level)
-    camera, response, _ = reid_camera(task.seed, level, task.camera, task.cameras)
-    place = _place_at(task.seed, level, task.camera, task.cameras, task.sequence)
+    camera, response, _ = reid_camera(task.seed, level, task.camera, task.cameras, task.crowd)
+    place = _place_at(task.seed, level, task.camera, task.cameras, task.sequence, task.crowd)
     rng = rng_for(task.seed, "crop", task.number, task.camera, task.index)
     stands, fronts = _stands(rng, task, level, camera, place.footprints)
     group, window, view = _view(task, level, camera, place, stands)
@@ -225,7 +231,7 @@ def render_crop(task: CropTask) -> tuple[np.ndarray, dict[str, Any]]:
         note |= {
             "identity": task.number,
             "outfit": task.outfit,
-            "role": group.people[0].role,
+            **role_note(group.people[0]),
             "viewpoint": round(viewpoint(camera, np.array(stand.position), stand.heading), 1),
             "visibility": round(visible / max(int(view.alone[0]), 1), 4),
             "keypoints": [[round(float(x), 1), round(float(y), 1), int(v)] for x, y, v in points],
@@ -237,6 +243,6 @@ def render_crop(task: CropTask) -> tuple[np.ndarray, dict[str, Any]]:
 def write_crop(task: CropTask) -> dict[str, Any]:
     """Render and write one crop; its annotation."""
     image, note = render_crop(task)
-    quality = reid_camera(task.seed, get_level(task.level), task.camera, task.cameras)[1].quality
+    quality = reid_camera(task.seed, get_level(task.level), task.camera, task.cameras, task.crowd)[1].quality
     write_jpeg(task.root / task.file, image, quality)
     return note

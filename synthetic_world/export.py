@@ -13,6 +13,7 @@ from .crowd import OUTFITS
 from .folders import Journal, JsonList, fingerprint, new_folder
 from .frames import OVERLAPPING, SEPARATE, FrameTask, SequenceTask, write_frame
 from .levels import get_level
+from .match import CROWDS, STREET
 from .progress import run_all
 from .seeds import rng_for
 from .sequence_files import SequenceFiles
@@ -32,6 +33,11 @@ def _check(name: str, got: float, low: float, high: float) -> None:
         raise ValueError(f"{name}: got {got:g}, allowed is {low:g} to {high:g}")
 
 
+def _check_crowd(crowd: str) -> None:
+    if crowd not in CROWDS:
+        raise ValueError(f"crowd: got {crowd!r}, allowed are {', '.join(CROWDS)}")
+
+
 @dataclass(frozen=True)
 class ReidOptions:
     """A re-identification data set.
@@ -46,6 +52,7 @@ class ReidOptions:
         height: of the crops.
         train_fraction: share of the identities for training.
         clothes_change: people wear other clothes at other times of the day.
+        crowd: STREET, or MATCH: teams, referees and coaches on a pitch.
     """
 
     pids: int = 200
@@ -57,9 +64,11 @@ class ReidOptions:
     height: int = 128
     train_fraction: float = 0.5
     clothes_change: bool = False
+    crowd: str = STREET
 
     def __post_init__(self) -> None:
         get_level(self.level)
+        _check_crowd(self.crowd)
         _check("pids", self.pids, 2, MOST_PIDS)
         _check("cameras", self.cameras, 2, 99)
         _check("seed", self.seed, 0, 2**32 - 1)
@@ -96,6 +105,7 @@ class MotOptions:
         camera_motion: cameras pan and shake in somebody's hands.
         views: OVERLAPPING, or SEPARATE: no place is seen by two cameras.
         clothes_change: who leaves comes back in other clothes.
+        crowd: STREET, or MATCH: two teams of a match for each 32 people, referees and coaches on a pitch.
     """
 
     sequences: int = 2
@@ -110,9 +120,11 @@ class MotOptions:
     camera_motion: bool = False
     views: str = OVERLAPPING
     clothes_change: bool = False
+    crowd: str = STREET
 
     def __post_init__(self) -> None:
         get_level(self.level)
+        _check_crowd(self.crowd)
         _check("sequences", self.sequences, 1, 99)
         _check("frames", self.frames, 1, 999999)
         _check("people", self.people, 1, 200)
@@ -162,7 +174,7 @@ def plan_reid(options: ReidOptions, root: Path) -> list[CropTask]:
             if options.clothes_change:
                 outfit = int(rng_for(options.seed, "clothes", number, sequence).integers(OUTFITS))
             tasks.append(CropTask(options.seed, options.level, size, root, file, pid, number, kind, camera,
-                                  options.cameras, sequence, frame, index, outfit))  # fmt: skip
+                                  options.cameras, sequence, frame, index, outfit, options.crowd))  # fmt: skip
     return sorted(tasks, key=lambda task: task.file)
 
 
@@ -184,7 +196,7 @@ def write_reid(options: ReidOptions, out: Path, *, processes: int = 1, overwrite
         rest = islice(tasks, journal.done, None)
         journal.extend(run_all(write_crop, rest, processes, "crops", len(tasks), journal.done))
         world = {"level": options.level, "seed": options.seed, "cameras": options.cameras,
-                 "train_pids": options.train_pids, "pids": options.pids}  # fmt: skip
+                 "train_pids": options.train_pids, "pids": options.pids, "crowd": options.crowd}  # fmt: skip
         with contextlib.closing(JsonList(root / "annotations.json", {"world": world}, "images")) as images:
             for note in journal:
                 images.add(note)
@@ -238,6 +250,7 @@ def _sequence(options: MotOptions, number: int) -> SequenceTask:
     return SequenceTask(
         options.seed, options.level, number, options.frames, options.people, options.cameras,
         (options.width, options.height), options.fps, options.camera_motion, options.views, options.clothes_change,
+        options.crowd,
     )  # fmt: skip
 
 

@@ -1,5 +1,6 @@
 """One moment of a tracking sequence, seen by all of its cameras."""
 
+import math
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -15,6 +16,7 @@ from .folders import write_jpeg
 from .keypoints import seen_keypoints, viewpoint
 from .levels import get_level
 from .masks import encode_mask
+from .match import CAST, MATCH, STREET, role_note
 from .motion import SHUTTER, carried, light_at, smear
 from .place import Place, make_place
 from .render import View, Window, full_view, person_boxes, render, silhouette_pixels
@@ -44,6 +46,7 @@ class SequenceTask:
     camera_motion: bool = False
     views: str = OVERLAPPING
     clothes_change: bool = False
+    crowd: str = STREET
 
 
 @dataclass(frozen=True)
@@ -70,8 +73,10 @@ def sequence_scene(task: SequenceTask) -> SequenceScene:
     """People, cameras and place of a sequence; people come back in other sequences of the same world."""
     level = get_level(task.level)
     pool = WALKERS + np.arange(task.people + (task.people + 1) // 2)
+    if task.crowd == MATCH:  # whole matches
+        pool = CAST * (1 + WALKERS // CAST) + np.arange(CAST * math.ceil(task.people / CAST))
     chosen = np.sort(rng_for(task.seed, "cast", task.sequence).permutation(pool)[: task.people])
-    people = [dressed(task.seed, int(number), level)[0] for number in chosen]
+    people = [dressed(task.seed, int(number), level, crowd=task.crowd)[0] for number in chosen]
     radius = area_radius(task.people) * (1.5 if task.views == SEPARATE else 1.0)
     cameras, responses = [], []
     for index in range(task.cameras):
@@ -84,7 +89,7 @@ def sequence_scene(task: SequenceTask) -> SequenceScene:
     where = np.array([camera.position[:2] for camera in cameras])
     place = make_place(
         rng_for(task.seed, "mot place", task.sequence), radius + 1.0, where, level.place_change,
-        level.static_occluders, DOORS,
+        level.static_occluders, DOORS, task.crowd == MATCH,
     )  # fmt: skip
     footprints = np.concatenate([place.footprints, np.insert(where, 2, CAMERA_ROOM, axis=1)])
     crowd = Crowd(
@@ -141,7 +146,7 @@ def frame_truth(camera: Camera, group: Group, view: View) -> Truth:
 def render_frame(task: SequenceTask, frame: int, camera: int) -> tuple[np.ndarray, View, Group, Truth]:
     """Image (H, W, 3) uint8 BGR of one camera (counted from 0) at one frame (from 1), with its exact truth."""
     scene, level = sequence_scene(task), get_level(task.level)
-    group = gather(task.seed, level, scene.crowd.at(frame - 1))
+    group = gather(task.seed, level, scene.crowd.at(frame - 1), task.crowd)
     eye, response = frame_camera(task, frame, camera), scene.responses[camera]
     now = light_at(scene.place.light, task.seed, task.sequence, level.place_change, (frame - 1) / task.fps)
     place = replace(scene.place, light=now)
@@ -183,7 +188,7 @@ def write_frame(task: FrameTask) -> list[dict[str, Any]]:
                 "id": stand.track + 1,
                 "identity": stand.number,
                 "outfit": stand.outfit,
-                "role": group.people[index].role,
+                **role_note(group.people[index]),
                 "box": [round(float(v), 2) for v in box],
                 "viewpoint": round(viewpoint(camera, np.array(stand.position), stand.heading), 1),
                 "visibility": round(float(share), 4),

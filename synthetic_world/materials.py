@@ -19,6 +19,9 @@ FOLIAGE = 12
 HAIR = 13
 VEST = 14  # high-visibility vest with reflecting bands
 PANELS = 15  # posters and shop fronts
+HALVES = 16  # colour B on the left
+SASH = 17  # colour B in a band from one shoulder to the other hip
+TROUSERS = 18  # as BLOCK, and darker between the legs
 
 # Columns.
 CODE = 0
@@ -30,9 +33,18 @@ FOLDS = 11
 FOLD_SIZE = 12
 SEED = 13
 GLOSS = 14
-STRAP = 15  # 0 none, 1 two shoulder straps, 2 one across
+STRAP = 15  # 0 none, 1 two shoulder straps, 2 one across; or `number_on`
 STRAP_COLOUR = slice(16, 19)
 COLUMNS = 19
+ON_SHIRT, ON_SHORTS = 100, 200
+
+
+def number_on(place: int, number: int, height: float) -> float:
+    """Value of `STRAP` for a number of 0 to 99, `ON_SHIRT` (back and chest) or `ON_SHORTS`.
+
+    `height` of the digits' middle is in metres from the texture frame's origin, below 1; on shorts it is below it.
+    """
+    return place + number + height
 
 
 def linear(srgb: tuple[float, float, float] | np.ndarray) -> np.ndarray:

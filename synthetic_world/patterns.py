@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 
+from .digits import BACK_HEIGHT, FRONT_HEIGHT, SHORTS_HEIGHT, digit_ink
 from .jit import compiled
 
 TAU = 2.0 * math.pi
@@ -122,7 +123,7 @@ def pattern_mix(row, x, y, z):
         if side <= 0.0:
             return 0.0
         return emblem((y if code == 5 else -y) / row[7] + 0.5, (z - row[9]) / row[7] + 0.5, seed)
-    if code == 6:
+    if code == 6 or code == 18:
         return 1.0 if row[9] < z < row[10] else 0.0
     if code == 7:
         return 1.0 if x > 0.0 and abs(y) < row[8] + row[9] * max(z - row[10], 0.0) else 0.0
@@ -134,6 +135,10 @@ def pattern_mix(row, x, y, z):
         return 1.0 if n > row[8] else 0.0
     if code == 10:
         return 1.0 if z < row[8] else 0.0
+    if code == 16:
+        return 1.0 if y > 0.0 else 0.0
+    if code == 17:
+        return 1.0 if abs(0.8 * y - (z - 0.28) * (0.6 if x > 0.0 else -0.6)) < 0.05 else 0.0
     if code == 13:
         return 0.35 + 0.35 * noise2(math.atan2(y, x) * 9.0, z * 8.0, seed)
     if code == 14:
@@ -203,9 +208,22 @@ def albedo(row, x, y, z):
     r += (row[4] - r) * m
     g += (row[5] - g) * m
     b += (row[6] - b) * m
+    if code == 18 and m == 0.0 and z < 0.0 and abs(y) < 0.07:
+        shade = 0.62 + 5.4 * abs(y)
+        r, g, b = r * shade, g * shade, b * shade
     strap = int(row[15])
     if strap == 1 and x > -0.02 and z > 0.12 and abs(abs(y) - 0.095) < 0.022:
         r, g, b = row[16], row[17], row[18]
+    elif strap >= 100:
+        middle = row[15] - strap
+        if strap >= 200:
+            ink = x > 0.0 and digit_ink(strap - 200, y - 0.1, -z - middle, SHORTS_HEIGHT) > 0
+        elif x > 0.0:
+            ink = digit_ink(strap - 100, y, middle + 0.03 - z, FRONT_HEIGHT) > 0
+        else:
+            ink = digit_ink(strap - 100, -y, middle - z, BACK_HEIGHT) > 0
+        if ink:
+            r, g, b = row[16], row[17], row[18]
     elif strap == 2 and abs(y * 0.8 + (z - 0.25) * (0.6 if x > 0.0 else -0.6) * (1.0 if x > 0.0 else -1.0)) < 0.02:
         r, g, b = row[16], row[17], row[18]
     return r, g, b

@@ -160,9 +160,9 @@ def _outfit(rng: np.random.Generator, level: Level, feminine: bool) -> Outfit:
 def _size(rng: np.random.Generator, feminine: bool) -> Proportions:
     height = float(np.clip(rng.normal(1.64 if feminine else 1.76, 0.07), 1.48, 1.98))
     legs = float(rng.normal(1.0, 0.022))
-    shoulder = float(rng.normal(0.090 if feminine else 0.101, 0.004)) * height
+    shoulder = float(rng.normal(0.086 if feminine else 0.096, 0.004)) * height
     hip_height = 0.512 * height * legs
-    head = 0.5 * float(np.clip(rng.normal(0.133, 0.003), 0.126, 0.142)) * height
+    head = 0.5 * float(np.clip(rng.normal(0.137, 0.003), 0.130, 0.143)) * height
     torso = 0.825 * height - hip_height - 0.01
     return Proportions(
         height=height,
@@ -192,14 +192,15 @@ def _gait(rng: np.random.Generator) -> Gait:
     )
 
 
-def make_person(seed: int, number: int, level: Level) -> Person:
+def make_person(seed: int, number: int, level: Level, feminine: bool | None = None) -> Person:
     """The identity of that number in the world of that seed.
 
     People `k * outfit_sharing` to `k * outfit_sharing + outfit_sharing - 1` wear garments of the same kinds and
-    colours, and are alike in sex; all else is their own.
+    colours, and are alike in sex, which may be given; all else is their own.
     """
     group = rng_for(seed, "outfit", number // level.outfit_sharing)
-    feminine = bool(group.random() < 0.48)
+    drawn = bool(group.random() < 0.48)
+    feminine = drawn if feminine is None else feminine
     outfit = _outfit(group, level, feminine)
     rng = rng_for(seed, "person", number)
     tone = rng.integers(len(SKIN))

@@ -9,7 +9,7 @@ from . import materials as m
 from .furniture import Builder, add_occluder, add_thing
 from .primitives import Primitives
 from .raycast import BOX
-from .shading import ASPHALT, GRASS_AND_PATH, POLISHED, TILES
+from .shading import ASPHALT, GRASS_AND_PATH, PITCH, POLISHED, TILES
 
 # Linear colours of grounds.
 STONES = ((0.30, 0.29, 0.28), (0.22, 0.22, 0.23), (0.36, 0.32, 0.27), (0.42, 0.41, 0.39), (0.30, 0.20, 0.16))
@@ -43,7 +43,13 @@ class Place:
 
     def revisited(self, rng: np.random.Generator, change: float) -> "Place":
         """The same surroundings with other light and other ground; `change` as in `Level.place_change`."""
-        return replace(self, light=_light(rng, self.indoor, change), style=_style(rng, self.indoor, change))
+        light = _light(rng, self.indoor, change)
+        return replace(self, light=light, style=self.style if self.pitch else _style(rng, self.indoor, change))
+
+    @property
+    def pitch(self) -> bool:
+        """Whether it is a playing field."""
+        return int(self.style[0]) == PITCH
 
 
 def make_place(
@@ -53,6 +59,7 @@ def make_place(
     change: float,
     occluders: float = 0.0,
     doors: int = 0,
+    pitch: bool = False,
 ) -> Place:
     """A random place around the origin.
 
@@ -63,9 +70,10 @@ def make_place(
         change: as in `Level.place_change`.
         occluders: things within the clear radius, for each 100 square metres.
         doors: how many doors there are in walls.
+        pitch: a playing field, outdoors, with nothing in the way.
     """
     build = Builder()
-    indoor = bool(rng.random() < 0.25)
+    indoor = bool(rng.random() < 0.25) and not pitch
     walls = _walls(build, rng, indoor, max(float(np.linalg.norm(cameras, axis=1).max()), clear_radius) + 3.0)
     for _ in range(int(rng.integers(3, 6)) if indoor else int(rng.integers(7, 14))):
         angle, radius = rng.uniform(0, 2 * math.pi), clear_radius + rng.uniform(0.8, 9.0)
@@ -73,7 +81,10 @@ def make_place(
         if not _in_view(at, cameras):
             add_thing(build, rng, at, indoor)
     light, style = _light(rng, indoor, change), _style(rng, indoor, change)
-    _occluders(build, rng, clear_radius, occluders, indoor)
+    if pitch:
+        style = _pitch(rng, change)
+    else:
+        _occluders(build, rng, clear_radius, occluders, indoor)
     found = _doors(build, rng, walls, doors)
     footprints = np.array(build.footprints).reshape(-1, 3)
     return Place(build.primitives(), np.stack(build.rows), light, style, indoor, footprints, found)
@@ -178,4 +189,15 @@ def _style(rng: np.random.Generator, indoor: bool, change: float) -> np.ndarray:
         style[7] = rng.choice([0.0, 3.0, 5.0])
     elif kind == POLISHED:
         style[12] = 0.08
+    return style
+
+
+def _pitch(rng: np.random.Generator, change: float) -> np.ndarray:
+    """Grass in two tones with white lines; where the circle lies and how it is turned differs from place to place."""
+    style = np.zeros(13)
+    grass = np.array([0.075, 0.16, 0.04]) * (1.0 + 0.4 * change * rng.uniform(-1.0, 1.0, 3))
+    angle = rng.uniform(0, 2 * math.pi)
+    style[0], style[1:4], style[4:7] = PITCH, grass, grass * rng.uniform(1.15, 1.4)
+    style[7], style[8] = rng.uniform(1.8, 2.6), rng.integers(60000)
+    style[9], style[10], style[11] = math.cos(angle), math.sin(angle), rng.uniform(0.0, 3.0)
     return style

@@ -8,13 +8,14 @@ import numpy as np
 # Joints.
 (PELVIS, WAIST, NECK, HEAD, SHOULDER_L, SHOULDER_R, ELBOW_L, ELBOW_R, WRIST_L, WRIST_R, HIP_L, HIP_R, KNEE_L, KNEE_R,
  ANKLE_L, ANKLE_R, PALM_L, PALM_R, SLEEVE_L, SLEEVE_R, HEM_L, HEM_R, CALF_L, CALF_R, GROUND, AXLE_FRONT,
- AXLE_REAR) = range(27)  # fmt: skip
-JOINTS = 27
+ AXLE_REAR, CUFF_L, CUFF_R) = range(29)  # fmt: skip
+JOINTS = 29
 # Points along limbs, where sleeves and trouser legs end: first joint, second joint, share of the way.
 BETWEEN = {
     SLEEVE_L: (SHOULDER_L, ELBOW_L, 0.66), SLEEVE_R: (SHOULDER_R, ELBOW_R, 0.66),
     HEM_L: (HIP_L, KNEE_L, 0.8), HEM_R: (HIP_R, KNEE_R, 0.8),
     CALF_L: (KNEE_L, ANKLE_L, 0.4), CALF_R: (KNEE_R, ANKLE_R, 0.4),
+    CUFF_L: (ELBOW_L, WRIST_L, 0.86), CUFF_R: (ELBOW_R, WRIST_R, 0.86),
 }  # fmt: skip
 # Frames: columns are forward, left and up. SWING is that of cloth which hangs from the hips, WHEEL turns.
 BODY, HIPS, CHEST, SKULL, FOOT_L, FOOT_R, SWING, WHEEL = range(8)
@@ -85,7 +86,7 @@ class Proportions:
 
 @dataclass(frozen=True)
 class Pose:
-    """Joints (27, 3) and frames (8, 3, 3) in the world, COCO keypoints (17, 3) in the world; metres."""
+    """Joints (29, 3) and frames (8, 3, 3) in the world, COCO keypoints (17, 3) in the world; metres."""
 
     joints: np.ndarray
     frames: np.ndarray

@@ -10,6 +10,7 @@ from .body import make_rig
 from .camera import Camera
 from .jit import compiled
 from .levels import Level
+from .match import MATCH, STREET, make_member
 from .person import Person, make_person
 from .pose import Pose, walk
 from .primitives import Primitives, join
@@ -24,7 +25,7 @@ BODY_FIELDS = frozenset(
 
 
 @lru_cache(maxsize=512)
-def dressed(seed: int, number: int, level: Level, outfit: int = 0) -> tuple[Person, Rig]:
+def dressed(seed: int, number: int, level: Level, outfit: int = 0, crowd: str = STREET) -> tuple[Person, Rig]:
     """A person and their rig; kept, since building one takes longer than posing it.
 
     Args:
@@ -32,7 +33,12 @@ def dressed(seed: int, number: int, level: Level, outfit: int = 0) -> tuple[Pers
         number: of the person.
         level: decides what clothes are like.
         outfit: 0 for the usual clothes; others change clothes, shoes, bag and hat, but never body, gait or role.
+            Teams change as a whole.
+        crowd: one of `match.CROWDS`.
     """
+    member = make_member(seed, number, level, outfit) if crowd == MATCH else None
+    if member is not None:
+        return member, make_rig(member)
     person = make_person(seed, number, level)
     if outfit:
         rng = rng_for(seed, "wardrobe", number, outfit)
@@ -90,8 +96,8 @@ class Group:
         return self.primitives.select(self.primitives.owners == index)
 
 
-def gather(seed: int, level: Level, stands: list[Stand]) -> Group:
-    """Pose everybody."""
+def gather(seed: int, level: Level, stands: list[Stand], crowd: str = STREET) -> Group:
+    """Pose everybody; `crowd` as in `dressed`."""
     people, poses, parts, rows, carried = [], [], [], [], []
     offset = 0
 
@@ -103,7 +109,7 @@ def gather(seed: int, level: Level, stands: list[Stand]) -> Group:
         return found
 
     for owner, stand in enumerate(stands):
-        person, rig = dressed(seed, stand.number, level, stand.outfit)
+        person, rig = dressed(seed, stand.number, level, stand.outfit, crowd)
         holding = person.holds(stand.phoning)
         pose = walk(
             person.size, person.gait, stand.phase, stand.pace, np.array(stand.position), stand.heading, holding,

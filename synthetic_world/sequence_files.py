@@ -17,7 +17,8 @@ class SequenceFiles:
             f"imWidth={width}\nimHeight={height}\nimExt=.jpg\n",
             encoding="ascii",
         )
-        world = {"level": sequence.level, "seed": sequence.seed, "sequence": sequence.sequence, "camera": camera + 1}
+        world = {"level": sequence.level, "seed": sequence.seed, "sequence": sequence.sequence, "camera": camera + 1,
+                 "crowd": sequence.crowd}  # fmt: skip
         view = view_note(sequence_scene(sequence).cameras[camera])
         self._truth = (folder / "gt" / "gt.txt").open("w", encoding="ascii")
         self._found = (folder / "det" / "det.txt").open("w", encoding="ascii")

@@ -11,6 +11,7 @@ ASPHALT = 0
 TILES = 1
 GRASS_AND_PATH = 2
 POLISHED = 3
+PITCH = 4  # a playing field
 
 HORIZON = -1e-4  # rays that fall by less than this for each metre of depth see the sky
 
@@ -42,6 +43,20 @@ def ground_colour(style, x, y, size, length):
         nearest = min(abs(u - period * cu - 0.006), abs(v - period * cv - 0.006))
         covered = min(max(0.5 * wide - nearest, 0.0), min(size, 0.012))
         n -= 0.35 * covered / (size + 1e-9)
+    elif kind == PITCH:
+        u = x * style[9] + y * style[10] - style[11]
+        v = y * style[9] - x * style[10]
+        if math.floor(u / style[7]) % 2.0 > 0.5:  # mown to and fro
+            r, g, b = style[4], style[5], style[6]
+        n = n * 1.4 + fine * 0.25 * noise2(x * 40.0, y * 40.0, seed)
+        # Halfway line, centre circle, touch lines and penalty areas of a small field, 10 cm wide.
+        far = min(abs(u), abs(math.sqrt(u * u + v * v) - 3.0), abs(abs(v) - 11.0))
+        if abs(v) < 6.0:
+            far = min(far, abs(abs(u) - 8.5))
+        if abs(u) > 8.5:
+            far = min(far, abs(abs(v) - 6.0))
+        white = min(max((0.05 + 0.5 * size - far) / (size + 1e-9), 0.0), 1.0) * min(1.0, 0.1 / (size + 1e-9))
+        r, g, b = r + (0.6 - r) * white, g + (0.62 - g) * white, b + (0.58 - b) * white
     elif kind == GRASS_AND_PATH:
         edge = noise2(x * 0.25, y * 0.25, seed + 3) + 0.15 * noise2(x * 2.0, y * 2.0, seed + 4)
         if edge > style[11]:
