@@ -1,0 +1,218 @@
+"""Continual training on images without labels, with a network small enough to follow."""
+
+import dataclasses
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from accelerate import Accelerator
+from torch import nn
+
+from reid.cluster_features import ClusterableFeatures, embed_for_clusters
+from reid.continual import Adaptation, ContinualOptions, Unlabelled, adapt, choose_unlabelled, pseudo_labelled
+from reid.data import read_dataset
+from reid.data.base import ReIDDataset, Sample, Split, relabel
+from reid.data.images import Preprocessing, load_image
+from reid.losses import CombinedLoss
+from reid.models.cameras import CameraVectors
+from reid.models.heads import BNNeckHead
+from reid.pseudo_labels import PseudoLabels
+
+SIZE = Preprocessing(16, 16)
+OPTIONS = ContinualOptions(k1=8, k2=3, min_samples=3, epochs=0)
+
+
+class TinyNet(nn.Module):
+    """Colours of the upper and lower half, projected, with the head that every network here has."""
+
+    embedding_size = 6
+
+    def __init__(self, num_classes: int) -> None:
+        super().__init__()
+        self.mix = nn.Conv2d(3, 3, 1)
+        nn.init.dirac_(self.mix.weight)
+        self.head = BNNeckHead(6, num_classes, pooling="none")
+
+    def forward(self, images: torch.Tensor, camids: torch.Tensor | None = None) -> Any:
+        return self.head(F.adaptive_avg_pool2d(self.mix(images), (2, 1)).flatten(1), camids)
+
+
+@pytest.fixture(scope="module")
+def data(tiny_market: Path) -> ReIDDataset:
+    return read_dataset("market1501", tiny_market)
+
+
+@pytest.fixture
+def model(data: ReIDDataset) -> TinyNet:
+    torch.manual_seed(0)
+    return TinyNet(len(relabel(data.train)))
+
+
+@pytest.fixture
+def loss(data: ReIDDataset) -> CombinedLoss:
+    weights = {"cross_entropy": 1.0, "triplet": 1.0, "center": 5e-4}
+    return CombinedLoss(weights, num_classes=len(relabel(data.train)), feature_size=6)
+
+
+Run = Callable[..., Adaptation]
+
+
+@pytest.fixture
+def run(data: ReIDDataset, model: TinyNet, loss: CombinedLoss) -> Run:
+    def start(unlabelled: Unlabelled | None = None, **options: Any) -> Adaptation:
+        keywords: dict[str, Any] = {"options": OPTIONS, "train": lambda samples: None, "say": lambda text: None}
+        keywords |= {"preprocessing": SIZE, "accelerator": Accelerator(cpu=True)}
+        return adapt(model, loss, data.train, unlabelled or choose_unlabelled(data), **(keywords | options))
+
+    return start
+
+
+def test_clusters_become_identities_behind_those_of_the_source(
+    run: Run, data: ReIDDataset, model: TinyNet, loss: CombinedLoss
+) -> None:
+    old = model.head.classifier.weight.detach().clone()  # type: ignore[union-attr]
+    old_centers = loss.terms["center"].centers.detach().clone()
+    seen: list[Split] = []
+    adaptation = run(train=seen.append)
+    clusters = adaptation.labels.num_clusters
+    assert clusters == 6 and adaptation.purity == 1 and adaptation.num_source == 8
+    assert seen == [adaptation.samples]
+    assert adaptation.samples[: len(data.train)] == data.train
+    labels = relabel(adaptation.samples)
+    known = relabel(data.train)
+    assert len(labels) == 8 + clusters and all(labels[pid] == known[pid] for pid in known)
+    weight, centers = model.head.classifier.weight, loss.terms["center"].centers  # type: ignore[union-attr]
+    assert weight.shape == (8 + clusters, 6) and torch.equal(weight[:8], old)
+    assert centers.shape == (8 + clusters, 6) and torch.equal(centers[:8], old_centers)
+    # Each new row points to the centroid of its cluster, each new center is one.
+    added = adaptation.samples[len(data.train) :]
+    for label in range(8, 8 + clusters):
+        own = [sample for sample in added if labels[sample.pid] == label]
+        batch = torch.from_numpy(SIZE.normalise(SIZE.batch([load_image(sample.path) for sample in own])))
+        with torch.no_grad():
+            output = model.eval()(batch)
+        torch.testing.assert_close(centers[label], output.features.mean(0), atol=1e-5, rtol=1e-5)
+        centroid = F.normalize(output.embeddings).mean(0)
+        assert float(F.cosine_similarity(weight[label], centroid, dim=0)) == pytest.approx(1, abs=1e-5)
+
+
+def test_true_labels_of_unlabelled_images_do_not_matter(run: Run, data: ReIDDataset, model: TinyNet) -> None:
+    state = {name: value.clone() for name, value in model.state_dict().items()}
+    base = run()
+    test = choose_unlabelled(data)
+    shuffled = [dataclasses.replace(sample, pid=index % 7) for index, sample in enumerate(test.samples)]
+    fresh = TinyNet(8)
+    fresh.load_state_dict(state)
+    other = adapt(
+        fresh,
+        CombinedLoss({"triplet": 1.0}, num_classes=8, feature_size=6),
+        data.train,
+        dataclasses.replace(test, samples=shuffled),
+        lambda samples: None,
+        preprocessing=SIZE,
+        accelerator=Accelerator(cpu=True),
+        options=OPTIONS,
+        say=lambda text: None,
+    )
+    assert np.array_equal(base.labels.labels, other.labels.labels)
+    assert [sample.pid for sample in base.samples] == [sample.pid for sample in other.samples]
+    assert other.purity is not None and other.purity < 0.5
+
+
+def test_the_test_set_is_transductive_and_says_so(run: Run) -> None:
+    said: list[str] = []
+    assert run(say=said.append).protocol == "transductive"
+    assert any("TRANSDUCTIVE" in line for line in said)
+    assert any("6 clusters, 0 of 54 images are outliers" in line and "purity 1.000" in line for line in said)
+
+
+def test_a_folder_of_its_own_is_inductive(run: Run, data: ReIDDataset, tmp_path: Path) -> None:
+    for index, sample in enumerate(data.gallery):
+        image = tmp_path / "inbox" / str(index % 3) / f"{index}.jpg"
+        image.parent.mkdir(parents=True, exist_ok=True)
+        image.write_bytes(Path(sample.path).read_bytes() + b"\0")  # another file, the same picture
+    (tmp_path / "inbox" / "broken.jpg").write_bytes(b"none")
+    said: list[str] = []
+    unlabelled = choose_unlabelled(data, tmp_path / "inbox")
+    assert (unlabelled.protocol, unlabelled.cameras_known) == ("inductive", False)
+    adaptation = run(unlabelled, say=said.append)
+    assert adaptation.protocol == "inductive" and adaptation.purity is None
+    assert [Path(path).name for path in adaptation.skipped] == ["broken.jpg"]
+    assert len(adaptation.labels.labels) == len(data.gallery)
+    assert not any("TRANSDUCTIVE" in line for line in said)
+    assert any("1 images could not be read" in line for line in said)
+
+
+def test_a_folder_with_test_images_is_transductive(data: ReIDDataset, tmp_path: Path) -> None:
+    shutil.copy(data.query[0].path, tmp_path / "innocent.jpg")
+    unlabelled = choose_unlabelled(data, tmp_path)
+    assert unlabelled.protocol == "transductive" and "1 images of the test set" in unlabelled.origin
+
+
+def test_training_images_of_the_target_are_inductive(data: ReIDDataset) -> None:
+    assert choose_unlabelled(data, on="train").protocol == "inductive"
+    with pytest.raises(ValueError, match="continual_on: got 'all', allowed: test, train"):
+        choose_unlabelled(data, on="all")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("options", [{"eps": 0.05}, {"min_samples": 10}, {"k1": 2}, {"k2": 1, "eps": 0.1}])
+def test_options_reach_the_clusters(run: Run, options: dict[str, Any]) -> None:
+    try:
+        found = run(options=dataclasses.replace(OPTIONS, **options)).labels
+        assert (found.num_clusters, found.num_outliers) != (6, 0)
+    except ValueError as error:
+        assert "raise eps" in str(error)
+
+
+def test_outliers_are_dropped_and_cameras_numbered() -> None:
+    source = [Sample("a", 5, 2, 0, "s"), Sample("b", 9, 0, 0, "s")]
+    new = [Sample(str(index), 3, index - 1, 0, "u") for index in range(4)]
+    labels = PseudoLabels(np.array([1, -1, 0, 1]), 2, 1, 0.5, 2)
+    found = pseudo_labelled(source, new, labels, same_cameras=False)
+    assert [(sample.path, sample.pid, sample.camid) for sample in found] == [("0", 11, 3), ("2", 10, 5), ("3", 11, 6)]
+    same = pseudo_labelled(source, new, labels, same_cameras=True)
+    assert [sample.camid for sample in same] == [-1, 1, 2]
+
+
+def test_a_network_of_other_identities_or_cameras_is_refused(run: Run, model: TinyNet, data: ReIDDataset) -> None:
+    other = choose_unlabelled(data, same_cameras=False)
+    model.head.cameras = CameraVectors(3, 6, 1.0)
+    with pytest.raises(ValueError, match=r"vectors of its 3 cameras .* --cam-factor 0"):
+        run(other)
+    model.head.cameras = None
+    model.head.classifier = nn.Linear(6, 11, bias=False)
+    with pytest.raises(ValueError, match="11 rows and the source images show 8 identities"):
+        run()
+
+
+def test_camera_vectors_of_the_same_cameras_are_used(run: Run, model: TinyNet) -> None:
+    model.head.cameras = CameraVectors(3, 6, 1.0)
+    assert run().labels.num_clusters == 6
+
+
+def test_bad_options() -> None:
+    for options in ({"epochs": -1}, {"step_epochs": 0}, {"lr": 0.0}):
+        with pytest.raises(ValueError, match="continual epochs, step_epochs, lr"):
+            ContinualOptions(**options)
+
+
+def test_features_leave_the_network_as_it_was(model: TinyNet, data: ReIDDataset) -> None:
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    model.train()
+    found = embed_for_clusters(model, data.query, SIZE, torch.device("cpu"), batch_size=5)
+    assert model.training and all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+    assert found.usable.all() and list(found.classifier_inputs) == ["head"]
+    np.testing.assert_array_equal(found.classifier_inputs["head"], found.embeddings)
+    halves = [
+        embed_for_clusters(model, part, SIZE, torch.device("cpu"), 5) for part in (data.query[:5], data.query[5:])
+    ]
+    np.testing.assert_allclose(ClusterableFeatures.joined(halves).embeddings, found.embeddings, atol=1e-6)
+    with torch.no_grad():
+        model.mix.weight.fill_(float("nan"))
+    with pytest.raises(ValueError, match="NaN or infinity"):
+        embed_for_clusters(model, data.query, SIZE, torch.device("cpu"), 5)
