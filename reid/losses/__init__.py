@@ -1,9 +1,24 @@
 """Losses for re-identification, one a file, and their weighted sum."""
 
 from reid.losses.center import CenterLoss
-from reid.losses.combined import CombinedLoss
+from reid.losses.circle import CircleLoss
+from reid.losses.cluster_contrast import ClusterContrastLoss
+from reid.losses.combined import TERMS, CombinedLoss
 from reid.losses.cross_entropy import LabelSmoothedCrossEntropy
 from reid.losses.options import LossOptions
 from reid.losses.triplet import BatchHardTripletLoss
+from reid.losses.weighted_triplet import WeightedRegularisedTripletLoss
+from reid.losses.xbm import CrossBatchMemoryLoss
 
-__all__ = ["BatchHardTripletLoss", "CenterLoss", "CombinedLoss", "LabelSmoothedCrossEntropy", "LossOptions"]
+__all__ = [
+    "TERMS",
+    "BatchHardTripletLoss",
+    "CenterLoss",
+    "CircleLoss",
+    "ClusterContrastLoss",
+    "CombinedLoss",
+    "CrossBatchMemoryLoss",
+    "LabelSmoothedCrossEntropy",
+    "LossOptions",
+    "WeightedRegularisedTripletLoss",
+]

@@ -20,6 +20,10 @@ class CenterLoss(nn.Module):
         super().__init__()
         self.centers = nn.Parameter(torch.randn(num_classes, feature_size, generator=generator))
 
+    def grow(self, centroids: torch.Tensor) -> None:
+        """Adds classes with these centers, float (K, D); `centers` is a new parameter afterwards."""
+        self.centers = nn.Parameter(torch.cat([self.centers.detach(), centroids.detach().to(self.centers)]))
+
     def forward(self, features: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         """Returns the loss of features (B, D) with labels int64 (B,) in 0..num_classes-1."""
         return (features.float() - self.centers[labels]).square().sum(dim=1).mean()

@@ -1,18 +1,29 @@
 """A weighted sum of named loss terms."""
 
+from collections.abc import Callable
+
 import torch
 from torch import nn
 
 from reid.losses.center import CenterLoss
+from reid.losses.circle import CircleLoss
+from reid.losses.cluster_contrast import ClusterContrastLoss
 from reid.losses.cross_entropy import LabelSmoothedCrossEntropy
 from reid.losses.options import LossOptions
 from reid.losses.triplet import BatchHardTripletLoss
+from reid.losses.weighted_triplet import WeightedRegularisedTripletLoss
+from reid.losses.xbm import CrossBatchMemoryLoss
 
-TERMS = ("cross_entropy", "triplet", "center")
+TERMS = ("cross_entropy", "triplet", "center", "circle", "cluster_contrast", "xbm")
 
 
 class CombinedLoss(nn.Module):
-    """Cross entropy on the logits, triplet and center loss on the features before BNNeck, summed by weight.
+    """Cross entropy on the logits and metric losses on the features before BNNeck, summed by weight.
+
+    Everything that affects the training, centers and memories, is a parameter or a buffer: `state_dict` resumes
+    exactly. Under several processes cluster_contrast and xbm gather the batches of all for their memories, which are
+    thus the same everywhere; the other terms take each process's own batch, and gradients are averaged as usual. All
+    terms compute in float32, inside autocast too.
 
     Args:
         weights: Term to weight; terms as in `TERMS`. A term with weight 0 is not built.
@@ -22,7 +33,7 @@ class CombinedLoss(nn.Module):
         generator: Draws the initial centers.
 
     Raises:
-        ValueError: When a term is unknown, a weight is negative, or no term is left.
+        ValueError: When a term is unknown, a weight is negative, no term is left, or the class counts do not fit.
     """
 
     def __init__(
@@ -44,24 +55,63 @@ class CombinedLoss(nn.Module):
         if not self.weights:
             raise ValueError(f"weights: every loss term is 0; give one of {', '.join(TERMS)} a positive weight")
         options = options or LossOptions()
-        self.terms = nn.ModuleDict()
-        if "cross_entropy" in self.weights:
-            self.terms["cross_entropy"] = LabelSmoothedCrossEntropy(options.smoothing)
-        if "triplet" in self.weights:
-            self.terms["triplet"] = BatchHardTripletLoss(options.margin)
-        if "center" in self.weights:
-            self.terms["center"] = self._center_loss(num_classes, feature_size, generator)
+        if options.class_counts and len(options.class_counts) != num_classes:
+            raise ValueError(f"class_counts: got {len(options.class_counts)}, allowed: one a class ({num_classes})")
+        self.num_classes = num_classes
+        self.feature_size = feature_size
+        builders: dict[str, Callable[[], nn.Module]] = {
+            "cross_entropy": lambda: LabelSmoothedCrossEntropy(
+                options.smoothing, options.poly_epsilon, options.temperature, options.class_counts
+            ),
+            "triplet": lambda: (
+                BatchHardTripletLoss(options.margin)
+                if options.triplet == "batch-hard"
+                else WeightedRegularisedTripletLoss()
+            ),
+            "center": lambda: CenterLoss(num_classes, feature_size, generator),
+            "circle": lambda: CircleLoss(options.circle_margin, options.circle_gamma),
+            "cluster_contrast": lambda: ClusterContrastLoss(
+                num_classes, feature_size, options.contrast_momentum, options.contrast_scale
+            ),
+            "xbm": lambda: CrossBatchMemoryLoss(options.xbm_size, feature_size, options.xbm_start),
+        }
+        self.terms = nn.ModuleDict({term: builders[term]() for term in TERMS if term in self.weights})
+        self._scale_center_gradients()
 
-    def _center_loss(self, num_classes: int, size: int, generator: torch.Generator | None) -> CenterLoss:
-        center = CenterLoss(num_classes, size, generator)
+    def _scale_center_gradients(self) -> None:
+        if "center" not in self.terms:
+            return
         # The weight keeps the features from being pulled too hard; the centers themselves shall not be slowed by it.
         inverse = 1.0 / self.weights["center"]
-        center.centers.register_hook(lambda gradient: gradient * inverse)
-        return center
+        self.center_parameters()[0].register_hook(lambda gradient: gradient * inverse)
 
     def center_parameters(self) -> list[nn.Parameter]:
         """Returns the parameters that want an optimiser of their own: the centers, or nothing."""
         return list(self.terms["center"].parameters()) if "center" in self.terms else []
+
+    def grow(self, centroids: torch.Tensor) -> None:
+        """Adds a class for each centroid; what belongs to the old classes stays. Build optimisers again afterwards.
+
+        Centers and the memory of cluster contrast take the centroids; with class balancing a new class weighs as much
+        as the mean class. The other terms do not know classes.
+
+        Args:
+            centroids: float (K, D), mean feature (before BNNeck) of each new class.
+
+        Raises:
+            ValueError: When the shape is not (K, D) or a value is not finite.
+        """
+        if centroids.ndim != 2 or centroids.shape[1] != self.feature_size:
+            raise ValueError(f"centroids: got shape {tuple(centroids.shape)}, allowed: (K, {self.feature_size})")
+        if not torch.isfinite(centroids).all():
+            raise ValueError("centroids: got NaN or infinity, allowed: finite values")
+        self.num_classes += len(centroids)
+        for term in self.terms.values():
+            if isinstance(term, LabelSmoothedCrossEntropy):
+                term.grow(len(centroids))
+            elif isinstance(term, (CenterLoss, ClusterContrastLoss)):
+                term.grow(centroids)
+        self._scale_center_gradients()
 
     def forward(
         self, features: torch.Tensor, logits: torch.Tensor | None, labels: torch.Tensor

@@ -104,7 +104,7 @@ def test_weight_slows_the_features_but_not_the_centers() -> None:
 
 
 def test_bad_weights_are_refused() -> None:
-    with pytest.raises(ValueError, match="allowed: cross_entropy, triplet, center"):
+    with pytest.raises(ValueError, match="allowed: cross_entropy, triplet, center, circle"):
         combined(tripplet=1.0)
     with pytest.raises(ValueError, match="weight of center"):
         combined(center=-1.0)
