@@ -72,7 +72,8 @@ class ColourResponse:
         mix = self.saturation * np.eye(3) + (1.0 - self.saturation) * grey[None, :]
         matrix = (mix * np.array(self.gains)[None, :] * self.exposure)[::-1]  # rows: blue, green, red
         if self.blur > 0.15:
-            light = cv2.GaussianBlur(light, (0, 0), self.blur)
+            taps = 2 * math.ceil(2.0 * self.blur) + 1  # beyond lies a twentieth at most
+            light = cv2.GaussianBlur(light, (taps, taps), self.blur)
         image = np.empty(light.shape, np.uint8)
         seed = int(rng.integers(2**62)) if self.noise > 0.0 else 0
         # Half of the noise is the same in all channels.

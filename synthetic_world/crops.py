@@ -6,7 +6,6 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 
 from .camera import Camera, ColourResponse
@@ -27,7 +26,6 @@ PERSON, BACKGROUND, CUT = "person", "background", "cut"
 BYSTANDERS = range(30000, 30064)  # numbers of people who only ever pass by
 CLEAR_RADIUS = 5.0  # metres around the middle of a view where people walk
 ROOM = 0.35  # metres between somebody and a thing
-RAYS = 2  # per pixel and direction
 LEAST_VISIBLE = 0.35  # whoever hides more of a person than this allows is sent away
 
 
@@ -167,7 +165,7 @@ def crop_window(rng: np.random.Generator, box: np.ndarray, kind: str, level: Lev
         else:  # beside the body
             x += rng.choice([-1, 1]) * rng.uniform(0.55, 0.8) * w
             y += rng.choice([-1, 1]) * rng.uniform(0.1, 0.5) * h
-    return Window(x, y, x + w, y + h, size[0] * RAYS, size[1] * RAYS)
+    return Window(x, y, x + w, y + h, *size)
 
 
 def _view(
@@ -210,14 +208,13 @@ def render_crop(task: CropTask) -> tuple[np.ndarray, dict[str, Any]]:
             break
         group, window, view = _view(task, level, camera, place, [_moved(stands[0], turn, place.footprints)])
         visible = int((view.people == 0).sum())
-    light = cv2.resize(view.light, task.size, interpolation=cv2.INTER_AREA)
     # Exposure and focus are never quite the same from one image to the next.
     own = replace(
         response,
         exposure=response.exposure * math.exp(rng.normal(0, 0.05)),
         blur=response.blur * rng.uniform(0.7, 1.3) * task.size[1] / 128,
     )
-    image = own.apply(light, rng)
+    image = own.apply(view.light, rng)
     note: dict[str, Any] = {
         "file": task.file, "pid": task.pid, "camera": task.camera, "sequence": task.sequence, "frame": task.frame,
         "box": [round(v, 2) for v in (window.x0, window.y0, window.x1 - window.x0, window.y1 - window.y0)],
@@ -225,8 +222,6 @@ def render_crop(task: CropTask) -> tuple[np.ndarray, dict[str, Any]]:
     }  # fmt: skip
     if task.kind != BACKGROUND:
         points = seen_keypoints(camera, window, view, group.poses[0], 0)
-        points[:, :2] /= RAYS
-        mask = cv2.resize((view.people == 0).astype(np.float32), task.size, interpolation=cv2.INTER_AREA) >= 0.5
         stand = group.stands[0]
         note |= {
             "identity": task.number,
@@ -235,7 +230,7 @@ def render_crop(task: CropTask) -> tuple[np.ndarray, dict[str, Any]]:
             "viewpoint": round(viewpoint(camera, np.array(stand.position), stand.heading), 1),
             "visibility": round(visible / max(int(view.alone[0]), 1), 4),
             "keypoints": [[round(float(x), 1), round(float(y), 1), int(v)] for x, y, v in points],
-            "mask": encode_mask(mask),
+            "mask": encode_mask(view.people == 0),
         }
     return image, note
 

@@ -6,7 +6,6 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 
 from .camera import Camera, ColourResponse
@@ -28,7 +27,7 @@ DOORS = 4
 WALKERS = 50000  # numbers of people in tracking sequences begin here
 OVERLAPPING, SEPARATE = "overlapping", "separate"  # views of the cameras of one scene
 CAMERA_ROOM = 1.2  # metres around a camera where nobody walks
-SOFTNESS = 0.5  # pixels; a lens never gives the hard edges of one ray a pixel
+SOFTNESS = 0.5  # pixels; no lens is sharper
 
 
 @dataclass(frozen=True)
@@ -107,6 +106,12 @@ def frame_camera(task: SequenceTask, frame: float, camera: int) -> Camera:
     return eye
 
 
+@lru_cache(maxsize=9)
+def _known(task: SequenceTask, camera: int) -> np.ndarray | None:
+    """What the frames of a camera that never moves have found out about the place; frames are the same without."""
+    return None if task.camera_motion else np.zeros((task.size[1], task.size[0], 4), np.float32)
+
+
 @dataclass(frozen=True)
 class Truth:
     """Everybody in one image: index, box (left, top, width, height) and visibility."""
@@ -153,10 +158,11 @@ def render_frame(task: SequenceTask, frame: int, camera: int) -> tuple[np.ndarra
     half = scene.crowd.radius + 8.0
     shown = group.shown()
     maps = draw_ground_maps(place.things, shown, now[:3], np.zeros(2), half, min(20.0, 320.0 / half))
-    view = render(eye, full_view(eye), shown, len(group.stands), group.materials, place, maps)
-    light = cv2.GaussianBlur(view.light, (3, 3), SOFTNESS)
+    view = render(eye, full_view(eye), shown, len(group.stands), group.materials, place, maps, _known(task, camera))
+    light = view.light
     if task.camera_motion:
         light = smear(light, eye, frame_camera(task, frame + SHUTTER, camera))
+    response = replace(response, blur=math.hypot(response.blur, SOFTNESS))
     image = response.apply(light, rng_for(task.seed, "frame", task.sequence, camera, frame))
     return image, view, group, frame_truth(eye, group, view)
 

@@ -7,9 +7,11 @@ import numpy as np
 from .camera import Camera
 from .place import Place
 from .primitives import Primitives, join, screen_boxes, screen_extents
-from .raycast import cast, empty_buffers
+from .raycast import cast, empty_buffers, enter_frames
 from .shading import shade
 from .shadows import GroundMaps
+
+NOTHING_KNOWN = np.zeros((0, 0, 4), np.float32)
 
 
 @dataclass(frozen=True)
@@ -28,14 +30,6 @@ class Window:
         """Camera pixels per sample, across and down."""
         return (self.x1 - self.x0) / self.columns, (self.y1 - self.y0) / self.rows
 
-    @property
-    def shared(self) -> int:
-        """Rays across and down that make one pixel of light.
-
-        A window that is not sampled pixel by pixel has more rays than pixels; those that hit the same share a colour.
-        """
-        return 1 if self.step == (1.0, 1.0) or self.columns % 2 or self.rows % 2 else 2
-
     def samples(self, pixels: np.ndarray) -> np.ndarray:
         """Coordinates (..., 2) of the camera's image in samples of the window."""
         return (pixels - np.array([self.x0, self.y0])) / np.array(self.step)
@@ -46,7 +40,7 @@ class View:
     """What a window shows.
 
     Attributes:
-        light: (H / S, W / S, 3) float32, linear RGB, S as in `Window.shared`.
+        light: (H, W, 3) float32, linear RGB.
         depth: (H, W) float32, metres along the optical axis, infinite in the sky.
         people: (H, W) int32, index of the person, -1 elsewhere.
         alone: (N,) int64, each person's pixels within the window as if nothing else was there.
@@ -106,8 +100,8 @@ def _cast(camera: Camera, window: Window, primitives: Primitives, people: int) -
     rays = np.stack([
         inverse @ (window.x0 + 0.5 * sx, window.y0 + 0.5 * sy, 1.0), inverse[:, 0] * sx, inverse[:, 1] * sy,
     ])  # fmt: skip
-    local_origin = np.einsum("pij,pj->pi", primitives.frames, position - primitives.origins)
-    local_rays = np.einsum("pij,rj->pri", primitives.frames, rays)
+    local_origin, local_rays = np.empty((len(primitives), 3)), np.empty((len(primitives), 3, 3))
+    enter_frames(primitives.frames, primitives.origins, position, rays, local_origin, local_rays)
     depth, index, stamp = empty_buffers(window.rows, window.columns)
     alone = np.zeros(people, np.int64)
     screen = np.concatenate([low, high], 1)[seen].astype(np.int64)
@@ -122,6 +116,7 @@ def _cast(camera: Camera, window: Window, primitives: Primitives, people: int) -
         depth,
         index,
         stamp,
+        np.empty((8, 2)),
         alone,
     )
     return _Cast(primitives, rays, local_origin, local_rays, depth, index, alone)
@@ -140,6 +135,7 @@ def render(
     materials: np.ndarray,
     place: Place,
     maps: GroundMaps,
+    known: np.ndarray | None = None,
 ) -> View:
     """Render people and things.
 
@@ -151,22 +147,27 @@ def render(
         materials: (M, COLUMNS), rows that `people.materials` points to.
         place: surroundings; its own materials are appended here.
         maps: shadows on the ground.
+        known: (H, W, 4) float32, what other views of the same window of the same place have found out, see `shade`;
+            zeros to begin with.
     """
     things = place.things.owned_by(-1, len(materials))
     got = _cast(camera, window, join([people, things]), count)
     primitives = got.primitives
-    light = np.empty((window.rows // window.shared, window.columns // window.shared, 3), np.float32)
+    light = np.empty((window.rows, window.columns, 3), np.float32)
     flat = (len(primitives), -1)
+    own = primitives.materials < len(materials)
     table = np.concatenate([
         np.concatenate([materials, place.materials])[primitives.materials], primitives.kinds[:, None],
         primitives.owners[:, None], primitives.shapes, primitives.frames.reshape(flat), got.local_origin,
         got.local_rays.reshape(flat), primitives.textures.reshape(flat), primitives.places,
+        np.where(own, primitives.materials, len(materials) - 1 - primitives.materials)[:, None],
     ], axis=1)  # fmt: skip
-    rays = np.concatenate([[camera.position], got.rays])
-    pixel_size = window.step[0] / camera.focal
+    # Tuples go to the pixel loop as numbers, which it need not read again after each pixel it writes.
+    rays = tuple(np.concatenate([camera.position, got.rays.ravel()]).tolist())
     shade(
-        light, window.shared, got.depth, got.index, table, rays, place.light, place.style, maps.maps, maps.place,
-        pixel_size,
+        light, got.depth, got.index, table, np.empty((4, 5)), rays, tuple(place.light.tolist()),
+        tuple(place.style.tolist()), maps.maps, tuple(maps.place.tolist()), window.step[0] / camera.focal,
+        NOTHING_KNOWN if known is None else known,
     )  # fmt: skip
     owners = np.append(primitives.owners, -1).astype(np.int32)  # index -1 finds the last one
     return View(light, got.depth, owners[got.index], got.alone)

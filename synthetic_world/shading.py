@@ -2,6 +2,7 @@
 
 import math
 
+from .edges import split, uniform
 from .jit import compiled, inlined
 from .patterns import albedo, facade, hash2, noise2, noise2_slope
 from .raycast import CUT_CONE, ROUNDED_CONE
@@ -13,15 +14,19 @@ GRASS_AND_PATH = 2
 POLISHED = 3
 PITCH = 4  # a playing field
 
+GROUND = 1.0  # the ground's number among remembered colours
 HORIZON = -1e-4  # rays that fall by less than this for each metre of depth see the sky
 
 
-@compiled
-def ground_colour(style, x, y, size, length):
-    """Colour of the ground at x, y metres; the pixel's footprint, size x length, fades what is finer than it."""
+@inlined
+def ground_colour(style, x, y, size, rise):
+    """Colour of the ground at x, y metres, seen by a pixel that is `size` metres wide at an angle with sine `rise`.
+
+    The pixel's footprint is longer than wide; what is finer fades.
+    """
+    fine = 1.0 / (1.0 + 300.0 * size * size / rise)
     kind = int(style[0])
     seed = int(style[8])
-    fine = 1.0 / (1.0 + 300.0 * size * length)
     n = 0.10 * noise2(x * 0.35, y * 0.35, seed) + 0.08 * noise2(x * 1.7, y * 1.7, seed)
     if fine > 0.1:
         n += fine * 0.12 * noise2(x * 21.0, y * 21.0, seed)
@@ -66,13 +71,16 @@ def ground_colour(style, x, y, size, length):
         if noise2(x * 0.3, y * 0.3, seed + 6) > 0.45 and abs(noise2(x * 0.9, y * 0.9, seed + 5)) < 0.012:
             n -= 0.2 * fine  # a crack
         u = x * style[9] + y * style[10]
-        if style[7] > 0.0 and abs(u - style[7] * math.floor(u / style[7]) - 1.0) < 0.06:
-            r, g, b = 0.55, 0.55, 0.52
+        if style[7] > 0.0:  # painted lines
+            wide = size / math.sqrt(rise)
+            away = abs(u - style[7] * math.floor(u / style[7]) - 1.0)
+            paint = min(max(0.06 + 0.5 * wide - away, 0.0), min(wide, 0.12)) / wide
+            r, g, b = r + (0.55 - r) * paint, g + (0.55 - g) * paint, b + (0.52 - b) * paint
     m = 1.0 + n
     return r * m, g * m, b * m
 
 
-@compiled
+@inlined
 def local_normal(kind, x, y, z, h, ra, rb):
     """Outward normal, not of unit length, in the frame of a primitive, at a point of its surface."""
     if kind == ROUNDED_CONE:
@@ -100,18 +108,23 @@ def local_normal(kind, x, y, z, h, ra, rb):
 
 @inlined
 def lookup(maps, m, x, y, place):
-    """Bilinear value of ground map m at x, y metres; 0 outside. `place` holds its corner and cells per metre."""
+    """Bilinear values of ground maps m and 2 at x, y metres; 0 outside. `place` holds corner and cells per metre."""
     u = (x - place[0]) * place[2] - 0.5
     v = (y - place[1]) * place[2] - 0.5
     iu = int(math.floor(u))  # noqa: RUF046 (a float to the compiler)
     iv = int(math.floor(v))  # noqa: RUF046
     if iu < 0 or iv < 0 or iu + 1 >= maps.shape[2] or iv + 1 >= maps.shape[1]:
-        return 0.0
+        return 0.0, 0.0
     au = u - iu
-    av = v - iv
-    top = maps[m, iv, iu] * (1.0 - au) + maps[m, iv, iu + 1] * au
-    bottom = maps[m, iv + 1, iu] * (1.0 - au) + maps[m, iv + 1, iu + 1] * au
-    return (top * (1.0 - av) + bottom * av) / 255.0
+    av = (v - iv) * (1.0 / 255.0)
+    bv = 1.0 / 255.0 - av
+    bu = 1.0 - au
+    return (
+        bv * (maps[m, iv, iu] * bu + maps[m, iv, iu + 1] * au)
+        + av * (maps[m, iv + 1, iu] * bu + maps[m, iv + 1, iu + 1] * au),
+        bv * (maps[2, iv, iu] * bu + maps[2, iv, iu + 1] * au)
+        + av * (maps[2, iv + 1, iu] * bu + maps[2, iv + 1, iu + 1] * au),
+    )
 
 
 @inlined
@@ -133,11 +146,23 @@ def lit(light, nx, ny, nz, vx, vy, vz, sun, gloss):
     return r, g, b, shine
 
 
-@compiled
+@inlined
+def angle_of(y, x):
+    """atan2 within 0.0005, several times as fast."""
+    u, v = abs(x), abs(y)
+    a = min(u, v) / (max(u, v) + 1e-30)
+    s = a * a
+    r = ((-0.0464964749 * s + 0.15931422) * s - 0.327622764) * s * a + a
+    r = 0.5 * math.pi - r if v > u else r
+    r = math.pi - r if x < 0.0 else r
+    return -r if y < 0.0 else r
+
+
+@inlined
 def folded(row, qx, qy, qz, nx, ny, nz):
     """Normal after cloth folds: the slope of noise that is fixed to the body."""
     seed, size = int(row[13]), row[12]
-    angle = math.atan2(qy, qx)
+    angle = angle_of(qy, qx)
     # Folds run more around a limb than along it; the angle is stretched to metres of a limb of usual girth.
     u = abs(angle) * 0.09 / size + (7.0 if angle > 0.0 else 0.0)
     v = qz / size + 0.7 * qx * qy / (qx * qx + qy * qy + 1e-12)
@@ -159,51 +184,24 @@ def folded(row, qx, qy, qz, nx, ny, nz):
 
 
 @inlined
-def block_depth(depth, primitive, rays, j0, i0, size):
-    """Mean depth of a block of rays that hit the same; -1 where they differ. Writes the depth of the ground."""
-    total = 0.0
-    p = primitive[j0, i0]
-    if p >= 0:
-        for j in range(j0, j0 + size):
-            for i in range(i0, i0 + size):
-                if primitive[j, i] != p:
-                    return -1.0
-                total += depth[j, i]
-        return total if size == 1 else 0.25 * total
-    sky = rays[1, 2] + i0 * rays[2, 2] + j0 * rays[3, 2] >= HORIZON
-    for j in range(j0, j0 + size):
-        for i in range(i0, i0 + size):
-            dz = rays[1, 2] + i * rays[2, 2] + j * rays[3, 2]
-            if primitive[j, i] >= 0 or (dz >= HORIZON) != sky:
-                return -1.0
-            t = 300.0 if sky else -rays[0, 2] / dz
-            if not sky:
-                depth[j, i] = t
-            total += t
-    return total if size == 1 else 0.25 * total
-
-
-@inlined
-def background(x, y, z, vx, vy, vz, light, style, maps, map_place, size):
-    """Colour of ground or sky at a point, seen along the unit vector v; `size` is the footprint in metres."""
-    if z > 1e-6:
-        up = min(1.0, 2.5 * vz)
-        return light[12] * (1.0 - 0.35 * up), light[13] * (1.0 - 0.22 * up), light[14]
-    r, g, b = ground_colour(style, x, y, size, size / max(-vz, 0.05))
-    sun = 1.0 - lookup(maps, 1, x, y, map_place)
-    lr, lg, lb, shine = lit(light, 0.0, 0.0, 1.0, vx, vy, vz, sun, style[12])
-    dark = 1.0 - 0.6 * lookup(maps, 2, x, y, map_place)
+def ground(x, y, vx, vy, vz, light, style, maps, map_place, size, rise, known, j, i, kept):
+    """Colour of the ground at a point, seen along the unit vector v; for the rest see `ground_colour`, `shade`."""
+    if kept and known[j, i, 3] == GROUND:
+        r, g, b = known[j, i, 0], known[j, i, 1], known[j, i, 2]
+    else:
+        r, g, b = ground_colour(style, x, y, size, rise)
+        if kept:
+            known[j, i, 0], known[j, i, 1], known[j, i, 2], known[j, i, 3] = r, g, b, GROUND
+            r, g, b = known[j, i, 0], known[j, i, 1], known[j, i, 2]
+    shadow, dark = lookup(maps, 1, x, y, map_place)
+    lr, lg, lb, shine = lit(light, 0.0, 0.0, 1.0, vx, vy, vz, 1.0 - shadow, style[12])
+    dark = 1.0 - 0.6 * dark
     return (r * lr + shine) * dark, (g * lg + shine) * dark, (b * lb + shine) * dark
 
 
 @inlined
-def surface(depth, rays, row, t, j, i, size, x, y, z, vx, vy, vz, light, sun):
-    """Colour of a primitive at a point, seen along the unit vector v.
-
-    The light is that of the middle of a block of rays, from row j and column i on; the pattern is looked at along
-    every ray, unless nothing in it is finer than the block.
-    """
-    u, v = i + 0.5 * (size - 1), j + 0.5 * (size - 1)
+def surface(rays, row, t, u, v, whole, x, y, z, vx, vy, vz, light, sun, known, kept):
+    """Colour of a primitive at a point, seen along the unit vector v by the ray at column u and row v of the window."""
     ax, ay, az = local_normal(
         row[19],
         row[33] + t * (row[36] + u * row[39] + v * row[42]),
@@ -216,37 +214,60 @@ def surface(depth, rays, row, t, j, i, size, x, y, z, vx, vy, vz, light, sun):
     nz = row[26] * ax + row[29] * ay + row[32] * az
     norm = 1.0 / math.sqrt(nx * nx + ny * ny + nz * nz + 1e-30)
     nx, ny, nz = nx * norm, ny * norm, nz * norm
+    qx, qy, qz = textured(row, x - row[54], y - row[55], z - row[56])
+    j, i = int(v), int(u)
+    if kept and known[j, i, 3] == row[57]:
+        r, g, b = known[j, i, 0], known[j, i, 1], known[j, i, 2]
+    else:
+        r, g, b = painted(rays, row, t, whole, qx, qy, qz, abs(ax) > 0.0, nx, ny, nz, vx, vy, vz)
+        if kept:
+            known[j, i, 0], known[j, i, 1], known[j, i, 2], known[j, i, 3] = r, g, b, row[57]
+            r, g, b = known[j, i, 0], known[j, i, 1], known[j, i, 2]
     tone = 1.0
     if row[11] > 0.0:
-        nx, ny, nz, tone = folded(row, *textured(row, x, y, z), nx, ny, nz)
+        nx, ny, nz, tone = folded(row, qx, qy, qz, nx, ny, nz)
     if row[19] == CUT_CONE and ax == 0.0 and ay == 0.0 and az < 0.0:
         tone *= 0.35  # the inside of a sleeve or skirt
     lr, lg, lb, shine = lit(light, nx, ny, nz, vx, vy, vz, sun, row[14])
-    code = int(row[0])
-    fine = size if size > 1 and (row[15] > 0.0 or not (code == 0 or code == 12 or code == 13)) else 1
-    r = g = b = 0.0
-    for k in range(j, j + fine):
-        for n in range(i, i + fine):
-            if fine > 1:
-                t = depth[k, n]
-                x = rays[0, 0] + t * (rays[1, 0] + n * rays[2, 0] + k * rays[3, 0])
-                y = rays[0, 1] + t * (rays[1, 1] + n * rays[2, 1] + k * rays[3, 1])
-                z = rays[0, 2] + t * (rays[1, 2] + n * rays[2, 2] + k * rays[3, 2])
-            qx, qy, qz = textured(row, x, y, z)
-            if code == 11 or code == 15:
-                cr, cg, cb = facade(row, qy if abs(ax) > 0.0 else qx, qz)
-            else:
-                cr, cg, cb = albedo(row, qx, qy, qz)
-            r, g, b = r + cr, g + cg, b + cb
     dark = 0.82 + 0.18 * min(z, 1.0)
-    tone *= dark / (fine * fine)
+    tone *= dark
     return r * lr * tone + shine * dark, g * lg * tone + shine * dark, b * lb * tone + shine * dark
 
 
 @inlined
+def painted(rays, row, t, whole, qx, qy, qz, across, nx, ny, nz, vx, vy, vz):
+    """Colour before light falls on it, at a point of the texture frame and with unit normal n.
+
+    Of a whole pixel it is the mean of four places (of two on walls) on the plane that touches the primitive there,
+    unless nothing in the pattern is finer than a pixel.
+    """
+    code = int(row[0])
+    if not whole or (row[15] <= 0.0 and (code == 0 or code == 12 or code == 13)):
+        if code == 11 or code == 15:
+            return facade(row, qy if across else qx, qz)
+        return albedo(row, qx, qy, qz)
+    # A quarter of the way, on the plane, to the next column's point and to the next row's.
+    away, k = 1.0 / min(nx * vx + ny * vy + nz * vz, -0.2), 0.25 * t
+    m = away * (nx * rays[6] + ny * rays[7] + nz * rays[8])
+    ux, uy, uz = textured(row, k * (rays[6] - m * vx), k * (rays[7] - m * vy), k * (rays[8] - m * vz))
+    m = away * (nx * rays[9] + ny * rays[10] + nz * rays[11])
+    wx, wy, wz = textured(row, k * (rays[9] - m * vx), k * (rays[10] - m * vy), k * (rays[11] - m * vz))
+    if code == 11 or code == 15:
+        p, w, d = (qy, uy, wy) if across else (qx, ux, wx)
+        r, g, b = facade(row, p + w + d, qz + uz + wz)
+        r2, g2, b2 = facade(row, p - w - d, qz - uz - wz)
+        return 0.5 * (r + r2), 0.5 * (g + g2), 0.5 * (b + b2)
+    r = g = b = 0.0
+    for n in range(4):
+        k, m = 2.0 * (n & 1) - 1.0, 1.0 * (n & 2) - 1.0
+        r2, g2, b2 = albedo(row, qx + k * ux + m * wx, qy + k * uy + m * wy, qz + k * uz + m * wz)
+        r, g, b = r + r2, g + g2, b + b2
+    return 0.25 * r, 0.25 * g, 0.25 * b
+
+
+@inlined
 def textured(row, x, y, z):
-    """Coordinates of a world point in a primitive's texture frame."""
-    x, y, z = x - row[54], y - row[55], z - row[56]
+    """An offset in the world in a primitive's texture frame."""
     return (
         row[45] * x + row[46] * y + row[47] * z,
         row[48] * x + row[49] * y + row[50] * z,
@@ -255,53 +276,72 @@ def textured(row, x, y, z):
 
 
 @compiled
-def shade(image, shared, depth, primitive, table, rays, light, style, maps, map_place, pixel_size):
+def shade(image, depth, primitive, table, parts, rays, light, style, maps, map_place, pixel_size, known):
     """Fill the linear image from the buffers of `cast`; the ground's depth is written too.
 
     Args:
-        image: (H / shared, W / shared, 3) float32, filled.
-        shared: 1 or 2; a pixel is the mean of that many rays squared, or one colour where they hit the same primitive.
+        image: (H, W, 3) float32, filled.
         depth: of every ray; changed in place where it meets the ground.
         primitive: of every ray, a row of the table, or -1.
-        table: (P, 57), of each primitive: material (19 columns), kind, owner, shape (3), frame (9), the camera in that
-            frame (3), rays in that frame (9), texture frame (9) and its origin (3).
-        rays: (4, 3), the camera's position, the ray of the first pixel, its change per column and per row.
-        light: see `Place`.
-        style: see `Place`.
+        table: (P, 58), of each primitive: material (19 columns), kind, owner, shape (3), frame (9), the camera in that
+            frame (3), rays in that frame (9), texture frame (9) and its origin (3), number of the material, negative and
+            always the same for a thing of the place.
+        parts: (4, 5), scratch.
+        rays: 12 numbers, the camera's position, the ray of the first pixel, its change per column and per row; along
+            a row rays do not rise or fall.
+        light: 16 numbers, see `Place`.
+        style: 13 numbers, see `Place`.
         maps: (3, G, G) uint8, maps of the ground: shadows of things, of things and people, darkening around feet.
         map_place: x and y of their corner, cells per metre.
         pixel_size: of one ray at a depth of one metre.
+        known: (H, W, 4) float32, colours of things and ground before light falls on them and the number of what has
+            that colour, kept from frame to frame of a camera that never moves; (0, 0, 4) keeps none.
     """
-    for top in range(0, primitive.shape[0], shared):
-        for left in range(0, primitive.shape[1], shared):
-            mean = block_depth(depth, primitive, rays, top, left, shared)
-            size = shared if mean >= 0.0 else 1
-            whole = size == shared
+    keeps = known.shape[0] > 0
+    slope_x, slope_y = light[0] / light[2], light[1] / light[2]
+    for j in range(primitive.shape[0]):
+        fall = rays[5] + j * rays[11]
+        sky = fall >= HORIZON
+        size = pixel_size * (300.0 if sky else -rays[2] / fall)
+        rise = min(max(-fall, 0.02), 1.0)
+        for i in range(primitive.shape[1]):
+            if primitive[j, i] < 0 and not sky:
+                depth[j, i] = -rays[2] / fall
+            parts[0, 0], parts[0, 1], parts[0, 2], parts[0, 3], parts[0, 4] = primitive[j, i], depth[j, i], i, j, 1.0
+            whole = uniform(primitive, j, i)
+            found = 1 if whole else split(depth, primitive, table, j, i, parts)
             red = green = blue = 0.0
-            for part in range(1 if whole else 4):  # no division here, it would take as long as the rest
-                j, i = top + (part >> 1), left + (part & 1)
-                t = mean if whole else block_depth(depth, primitive, rays, j, i, 1)
-                u, v = i + 0.5 * (size - 1), j + 0.5 * (size - 1)
-                dx = rays[1, 0] + u * rays[2, 0] + v * rays[3, 0]
-                dy = rays[1, 1] + u * rays[2, 1] + v * rays[3, 1]
-                dz = rays[1, 2] + u * rays[2, 2] + v * rays[3, 2]
+            for part in range(found):
+                p, t, u, v = int(parts[part, 0]), parts[part, 1], parts[part, 2], parts[part, 3]
+                dx = rays[3] + u * rays[6] + v * rays[9]
+                dy = rays[4] + u * rays[7] + v * rays[10]
+                dz = rays[5] + v * rays[11]
+                if p < 0:
+                    t = 300.0 if sky else -rays[2] / min(dz, HORIZON)
+                x, y, z = rays[0] + t * dx, rays[1] + t * dy, rays[2] + t * dz
                 norm = 1.0 / math.sqrt(dx * dx + dy * dy + dz * dz)
-                x, y, z = rays[0, 0] + t * dx, rays[0, 1] + t * dy, rays[0, 2] + t * dz
                 dx, dy, dz = dx * norm, dy * norm, dz * norm
-                p = primitive[j, i]
+                kept = keeps and whole
                 if p >= 0:
                     sun = 1.0
+                    kept = kept and table[p, 57] < 0.0
                     if table[p, 20] >= 0.0:
-                        k = z / light[2]
-                        sun -= lookup(maps, 0, x - k * light[0], y - k * light[1], map_place)
-                    r, g, b = surface(depth, rays, table[p], t, j, i, size, x, y, z, dx, dy, dz, light, sun)
+                        sun -= lookup(maps, 0, x - z * slope_x, y - z * slope_y, map_place)[0]
+                    r, g, b = surface(rays, table[p], t, u, v, found == 1, x, y, z, dx, dy, dz, light, sun, known, kept)
+                elif sky:
+                    up = min(1.0, 2.5 * max(dz, 0.0))
+                    r, g, b = light[12] * (1.0 - 0.35 * up), light[13] * (1.0 - 0.22 * up), light[14]
                 else:
-                    z = z if dz >= HORIZON * norm else 0.0
-                    r, g, b = background(x, y, z, dx, dy, dz, light, style, maps, map_place, t * pixel_size * size)
-                haze = 1.0 - math.exp(-light[15] * t)
-                red += r + (light[12] - r) * haze
-                green += g + (light[13] - g) * haze
-                blue += b + (light[14] - b) * haze
-            share = 1.0 if whole else 0.25
-            j, i = (top, left) if shared == 1 else (top >> 1, left >> 1)
-            image[j, i, 0], image[j, i, 1], image[j, i, 2] = share * red, share * green, share * blue
+                    r, g, b = ground(x, y, dx, dy, dz, light, style, maps, map_place, size, rise, known, j, i, kept)
+                clear = parts[part, 4] * fading(light[15] * t)
+                haze = parts[part, 4] - clear
+                red += r * clear + light[12] * haze
+                green += g * clear + light[13] * haze
+                blue += b * clear + light[14] * haze
+            image[j, i, 0], image[j, i, 1], image[j, i, 2] = red, green, blue
+
+
+@inlined
+def fading(x):
+    """exp(-x) for x from 0 to 2, within 0.003."""
+    return 1.0 / (1.0 + x * (1.0 + x * (0.5 + x * (1.0 / 6.0 + x * (1.0 / 24.0 + x / 120.0)))))

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from synthetic_world.camera import Camera
-from synthetic_world.frames import SequenceTask, frame_truth, render_frame
+from synthetic_world.frames import SequenceTask, _known, frame_truth, render_frame
 from synthetic_world.keypoints import HIDDEN, OUTSIDE, VISIBLE, seen_keypoints, viewpoint
 from synthetic_world.levels import get_level
 from synthetic_world.place import make_place
@@ -218,3 +218,29 @@ def test_frames_of_one_sequence_share_people_and_move_them() -> None:
     )
     assert moved.max() > 0.5 and moved.max() < 3.0
     assert (first[0] != last[0]).any()
+
+
+def test_pixels_at_edges_mix_what_four_rays_see(group: Group) -> None:
+    rays = Window(0.0, 0.0, 320.0, 240.0, 640, 480)
+    place = make_place(rng_for(0, "test place"), 6.0, np.array([CAMERA.position[:2]]), 0.5)
+    maps = draw_ground_maps(place.things, group.primitives, place.light[:3], np.zeros(2), 5.0, 10.0)
+    args = (group.primitives, len(group.stands), group.materials, place, maps)
+    coarse, fine = render(CAMERA, full_view(CAMERA), *args), render(CAMERA, rays, *args)
+    share = (fine.people >= 0).reshape(240, 2, 320, 2).mean((1, 3))
+    edge = (share > 0) & (share < 1)
+    mean = fine.light.reshape(240, 2, 320, 2, 3).mean((1, 3))
+    one = fine.light[::2, ::2]
+    assert edge.sum() > 300
+    # As good as twice the rays each way; a single ray is not.
+    assert np.abs(coarse.light - mean)[edge].mean() < 0.45 * np.abs(one - mean)[edge].mean()
+    assert np.abs(coarse.light - mean).mean() < 0.01
+
+
+def test_frames_do_not_depend_on_those_drawn_before() -> None:
+    task = SequenceTask(5, "medium", 2, 80, 8, 1, (160, 90), 5.0)
+    alone = {}
+    for frame in (1, 40, 80):
+        _known.cache_clear()
+        alone[frame] = render_frame(task, frame, 0)[0]
+    for frame in (80, 1, 40):
+        assert (render_frame(task, frame, 0)[0] == alone[frame]).all()
