@@ -41,7 +41,7 @@ BAGS = ("none", "backpack", "shoulder bag", "handbag")
 HATS = ("none", "cap", "beanie", "hat")
 # What the hands are busy with, as in `pose.HOLDS`: all the way, and now and then.
 CARRIED = ("nothing", "umbrella", "bicycle", "trolley")
-CARRIED_SHARE = (0.87, 0.06, 0.04, 0.03)
+CARRIED_SHARE = (0.92, 0.04, 0.02, 0.02)
 PHONES = ("nothing", "phone at ear", "phone low", "phone high")
 PHONE_SHARE = (0.64, 0.15, 0.15, 0.06)
 
