@@ -8,14 +8,22 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.sparse import csr_matrix
 
 from reid.distances import map_row_blocks
-from reid.neighbours import nearest_neighbours
+from reid.neighbour_search import Method, Say, find_neighbours
 from reid.reranking import join_rows, reciprocal_weights
 
 _BLOCK_ROWS = 256
 
 
 def jaccard_graph(
-    features: ArrayLike, k1: int = 20, k2: int = 6, *, max_distance: float = 1.0, threads: int | None = None
+    features: ArrayLike,
+    k1: int = 20,
+    k2: int = 6,
+    *,
+    max_distance: float = 1.0,
+    threads: int | None = None,
+    neighbours: Method = "exact",
+    device: str = "cpu",
+    say: Say = print,
 ) -> csr_matrix:
     """Returns the Jaccard distances between items that have k-reciprocal neighbours in common.
 
@@ -34,6 +42,9 @@ def jaccard_graph(
         k2: Neighbours whose weights are averaged, the item itself included; 1 means none.
         max_distance: Larger distances are left out too, in (0, 1]; who clusters with a radius needs no more than that.
         threads: At most so many beside those of the BLAS library; None means one a core. It changes no result.
+        neighbours: See `k_reciprocal_rerank`.
+        device: See `k_reciprocal_rerank`.
+        say: Told the recall of an approximate search.
 
     Returns:
         float32 (N, N), values in 0..max_distance.
@@ -48,7 +59,7 @@ def jaccard_graph(
         raise ValueError(f"max_distance: got {max_distance}, allowed: above 0, at most 1")
     unit = _unit_features(features)
     num = len(unit)
-    near = nearest_neighbours(unit, max(k1, k2), threads=threads)
+    near = find_neighbours(unit, max(k1, k2), method=neighbours, device=device, threads=threads, say=say)
     sizes = (min(k1, num), min(round(k1 / 2) + 1, k1, num))
     scales = np.ones(num, np.float32)
     weights = reciprocal_weights(unit, near.indices, near.distances, scales, sizes, k2, threads=threads)

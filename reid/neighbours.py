@@ -105,6 +105,15 @@ def squared_distance(product, norm_x, norm_y):  # type: ignore[no-untyped-def]
     return value if value > ZERO_SHARE * total else np.float32(0)
 
 
+@njit(cache=True, nogil=True, fastmath={"reassoc", "contract"})
+def dot(x, y):  # type: ignore[no-untyped-def]
+    """Returns the inner product; sums in the order that the vector unit likes, the same for every call on a machine."""
+    total = np.float32(0)
+    for d in range(len(x)):
+        total += x[d] * y[d]
+    return total
+
+
 @njit(cache=True, nogil=True)
 def _scan_rows(part, norms, top, left, indices, distances, worst, row_max, cross, start, stop):  # type: ignore[no-untyped-def]
     """Takes the tile's rows start..stop - 1 as items and its columns as their candidates."""

@@ -4,19 +4,50 @@ The published code holds several dense N x N matrices, N = queries + gallery. He
 weights V (some 30 to 150 values a row) and the result (num_query, num_gallery) exist at any time.
 """
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, overload
 
 import numpy as np
 from numba import njit
 from numpy.typing import ArrayLike, NDArray
 from scipy.sparse import csr_matrix
 
-from reid.distances import map_row_blocks
-from reid.neighbours import Neighbours, nearest_neighbours, squared_distance
+from reid.distances import available_threads, map_row_blocks
+from reid.neighbour_search import Method, Say, find_neighbours, smallest, squared_block
+from reid.neighbours import Neighbours, dot, squared_distance
 
 _BLOCK_ROWS = 256
+_BLOCK_VALUES = 1 << 24
 
 
+@overload
+def k_reciprocal_rerank(
+    query: ArrayLike,
+    gallery: ArrayLike,
+    k1: int = ...,
+    k2: int = ...,
+    lambda_value: float = ...,
+    threads: int | None = ...,
+    *,
+    top_k: None = None,
+    neighbours: Method = ...,
+    device: str = ...,
+    say: Say = ...,
+) -> NDArray[np.float32]: ...
+@overload
+def k_reciprocal_rerank(
+    query: ArrayLike,
+    gallery: ArrayLike,
+    k1: int = ...,
+    k2: int = ...,
+    lambda_value: float = ...,
+    threads: int | None = ...,
+    *,
+    top_k: int,
+    neighbours: Method = ...,
+    device: str = ...,
+    say: Say = ...,
+) -> tuple[NDArray[np.float32], NDArray[np.int32]]: ...
 def k_reciprocal_rerank(
     query: ArrayLike,
     gallery: ArrayLike,
@@ -24,7 +55,12 @@ def k_reciprocal_rerank(
     k2: int = 6,
     lambda_value: float = 0.3,
     threads: int | None = None,
-) -> NDArray[np.float32]:
+    *,
+    top_k: int | None = None,
+    neighbours: Method = "exact",
+    device: str = "cpu",
+    say: Say = print,
+) -> NDArray[np.float32] | tuple[NDArray[np.float32], NDArray[np.int32]]:
     """Returns (1 - lambda) * Jaccard distance + lambda * original distance of each query to each gallery item.
 
     The original distance is squared Euclidean, each row divided by its maximum over queries and gallery alike. Features
@@ -43,28 +79,69 @@ def k_reciprocal_rerank(
         k2: Neighbours whose weights are averaged (local query expansion), the item itself included; 1 means none.
         lambda_value: Weight of the original distance, 0..1.
         threads: At most so many beside those of the BLAS library; None means one a core. It changes no result.
+        top_k: Returns the so many best of each query instead of the matrix, so that memory does not grow with
+            num_query x num_gallery. More than num_gallery means all.
+        neighbours: How they are found, see `reid.neighbour_search.find_neighbours`: "exact", or approximately, by
+            "hnsw" or "ivf", for a million items; then the maxima of the rows are approximate as well.
+        device: Where the exact search runs: "cpu", "cuda", "cuda:N", or "torch-cpu".
+        say: Told the recall of an approximate search.
 
     Returns:
-        float32 (num_query, num_gallery), in 0..1.
+        float32 (num_query, num_gallery), in 0..1 (with approximate maxima, slightly more than 1 may occur). With top_k:
+        distances float32 (num_query, k), smallest first, equal ones by index, and gallery indices int32 (num_query, k).
 
     Raises:
         ValueError: When shapes do not fit, a side is empty, a value is not finite, or an option is out of its range.
+        ModuleNotFoundError: When neighbours need faiss and it is missing.
     """
     _check_options(k1, k2, lambda_value)
+    if top_k is not None and top_k < 1:
+        raise ValueError(f"top_k: got {top_k}, allowed: 1 or more, or None for the whole matrix")
     features, num_query = _stack(query, gallery)
-    neighbours = nearest_neighbours(features, max(k1 + 1, k2), num_query, threads)
-    weights = k_reciprocal_weights(features, neighbours, k1, k2, threads)
+    kept = num_query if top_k is None else 0
+    near = find_neighbours(features, max(k1 + 1, k2), kept, method=neighbours, device=device, threads=threads, say=say)
+    weights = k_reciprocal_weights(features, near, k1, k2, threads)
     # Gallery items by the neighbour they share: a query meets only those that share one with it.
     columns = weights[num_query:].tocsc()
-    result = neighbours.cross
 
-    def mix(start: int, stop: int) -> None:
+    def mix(start: int, stop: int, squared: NDArray[np.float32]) -> None:
         inverted = (columns.indptr, columns.indices, columns.data)
         rows = (weights.indptr[start : stop + 1], weights.indices, weights.data)
-        _mix_rows(*rows, *inverted, neighbours.row_max[start:stop], np.float32(lambda_value), result[start:stop])
+        _mix_rows(*rows, *inverted, near.row_max[start:stop], np.float32(lambda_value), squared)
 
-    map_row_blocks(mix, num_query, _BLOCK_ROWS, threads)
-    return result
+    if top_k is None:
+        result = near.cross
+        map_row_blocks(lambda start, stop: mix(start, stop, result[start:stop]), num_query, _BLOCK_ROWS, threads)
+        return result
+    return _best_of_queries(features, num_query, min(top_k, len(features) - num_query), mix, threads)
+
+
+def _best_of_queries(
+    features: NDArray[np.float32],
+    num_query: int,
+    top_k: int,
+    mix: Callable[[int, int, NDArray[np.float32]], None],
+    threads: int | None,
+) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
+    """Multiplies a block of queries with the gallery, mixes, and keeps the best of each row."""
+    norms = np.einsum("nd,nd->n", features, features)
+    distances, indices = np.empty((num_query, top_k), np.float32), np.empty((num_query, top_k), np.int32)
+    # A block of distances takes 64 MB at most, one row when a row is longer.
+    rows = max(1, min(_BLOCK_ROWS, _BLOCK_VALUES // (len(features) - num_query)))
+    share = -(-rows // (threads or available_threads()))
+
+    for first in range(0, num_query, rows):
+        last = min(first + rows, num_query)
+        squared = squared_block(features, norms, np.arange(first, last), slice(num_query, None))
+
+        def finish(start: int, stop: int, first: int = first, squared: NDArray[np.float32] = squared) -> None:
+            part = squared[start:stop]
+            mix(first + start, first + stop, part)
+            best = slice(first + start, first + stop)
+            indices[best], distances[best] = smallest(part, top_k)
+
+        map_row_blocks(finish, last - first, share, threads)
+    return distances, indices
 
 
 def k_reciprocal_weights(
@@ -186,7 +263,7 @@ def _encode_rows(features, norms, indices, distances, row_max, full, half, start
                 for j in part[:size]:
                     if mark[j] < 2 * i:
                         mark[j] = 2 * i + 1
-                        distance = squared_distance(_dot(features[i], features[j]), norms[i], norms[j])
+                        distance = squared_distance(dot(features[i], features[j]), norms[i], norms[j])
                         columns[end] = j
                         values[end] = np.exp(-distance * scale)
                         end += 1
@@ -219,15 +296,6 @@ def _is_among(item, neighbours, count):  # type: ignore[no-untyped-def]
         if neighbours[p] == item:
             return True
     return False
-
-
-@njit(cache=True, nogil=True, fastmath={"reassoc", "contract"})
-def _dot(x, y):  # type: ignore[no-untyped-def]
-    """Sums in the order that the vector unit likes, the same for every call on a machine."""
-    total = np.float32(0)
-    for d in range(len(x)):
-        total += x[d] * y[d]
-    return total
 
 
 @njit(cache=True, nogil=True)

@@ -15,8 +15,8 @@ ALLOWED = {
     "reid.models": ("reid.models",),
     "reid.losses": ("reid.losses", "reid.distances"),
     "reid.metrics": ("reid.distances",),
-    "reid.reranking": ("reid.distances", "reid.neighbours"),
-    "reid.jaccard": ("reid.distances", "reid.neighbours", "reid.reranking"),
+    "reid.reranking": ("reid.distances", "reid.neighbours", "reid.neighbour_search"),
+    "reid.jaccard": ("reid.distances", "reid.neighbour_search", "reid.reranking"),
     "reid": ("reid",),
     "modification_gan": ("modification_gan", "reid.data", "reid.config", "reid.checkpoint", "reid.embedder"),
     # Files and score records are written the same way everywhere.
