@@ -20,7 +20,7 @@ from .place import Place, make_place
 from .render import View, Window, person_boxes, render
 from .scene import Group, Stand, gather, outside, ring_camera
 from .seeds import rng_for
-from .shadows import draw_ground_maps
+from .shadows import StillMaps, add_people, draw_still_maps
 
 PERSON, BACKGROUND, CUT = "person", "background", "cut"
 BYSTANDERS = range(30000, 30064)  # numbers of people who only ever pass by
@@ -92,6 +92,12 @@ def _place_at(seed: int, level: Level, camera: int, cameras: int, sequence: int,
     return reid_camera(seed, level, camera, cameras, crowd)[2].revisited(
         rng_for(seed, "reid light", camera, sequence), level.place_change
     )
+
+
+@lru_cache(maxsize=64)
+def _still_at(seed: int, level: Level, camera: int, cameras: int, sequence: int, crowd: str) -> StillMaps:
+    place = _place_at(seed, level, camera, cameras, sequence, crowd)
+    return draw_still_maps(place.things, place.light[:3], np.zeros(2), 2.0 * CLEAR_RADIUS, 25.0)
 
 
 def _stands(
@@ -177,8 +183,8 @@ def _view(
         rng_for(task.seed, "box", task.number, task.camera, task.index), box, task.kind, level, task.size
     )
     people = group.shown(without=0 if task.kind == BACKGROUND else None)
-    centre = np.array(stands[0].position)
-    maps = draw_ground_maps(place.things, people, place.light[:3], centre, 5.0, 25.0)
+    still = _still_at(task.seed, level, task.camera, task.cameras, task.sequence, task.crowd)
+    maps = add_people(still.around(np.array(stands[0].position), CLEAR_RADIUS), people, place.light[:3])
     return group, window, render(camera, window, people, len(stands), group.materials, place, maps)
 
 

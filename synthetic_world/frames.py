@@ -16,17 +16,18 @@ from .keypoints import seen_keypoints, viewpoint
 from .levels import get_level
 from .masks import encode_mask
 from .match import CAST, MATCH, STREET, role_note
-from .motion import SHUTTER, carried, light_at, smear
+from .motion import SHUTTER, carried, cloud_shadows, light_at, smear, sun_at
 from .place import Place, make_place
 from .render import View, Window, full_view, person_boxes, render, silhouette_pixels
 from .scene import Group, area_radius, dressed, gather, outward_camera, ring_camera
 from .seeds import rng_for
-from .shadows import draw_ground_maps
+from .shadows import StillMaps, add_people, draw_still_maps
 
 DOORS = 4
 WALKERS = 50000  # numbers of people in tracking sequences begin here
 OVERLAPPING, SEPARATE = "overlapping", "separate"  # views of the cameras of one scene
 CAMERA_ROOM = 1.2  # metres around a camera where nobody walks
+SUN_STEP = 0.4  # seconds after which the sun has moved, by a twentieth of a degree
 SOFTNESS = 0.5  # pixels; no lens is sharper
 
 
@@ -112,6 +113,16 @@ def _known(task: SequenceTask, camera: int) -> np.ndarray | None:
     return None if task.camera_motion else np.zeros((task.size[1], task.size[0], 4), np.float32)
 
 
+@lru_cache(maxsize=2)
+def _sunlit(task: SequenceTask, step: int) -> tuple[StillMaps, np.ndarray]:
+    """Shadows of things, and the light without clouds, while the sun stands still for a moment."""
+    scene = sequence_scene(task)
+    light, half = scene.place.light, scene.crowd.radius + 8.0
+    if not scene.place.indoor:
+        light = sun_at(light, task.seed, task.sequence, step * SUN_STEP)
+    return draw_still_maps(scene.place.things, light[:3], np.zeros(2), half, min(20.0, 320.0 / half)), light
+
+
 @dataclass(frozen=True)
 class Truth:
     """Everybody in one image: index, box (left, top, width, height) and visibility."""
@@ -153,17 +164,23 @@ def render_frame(task: SequenceTask, frame: int, camera: int) -> tuple[np.ndarra
     scene, level = sequence_scene(task), get_level(task.level)
     group = gather(task.seed, level, scene.crowd.at(frame - 1), task.crowd)
     eye, response = frame_camera(task, frame, camera), scene.responses[camera]
-    now = light_at(scene.place.light, task.seed, task.sequence, level.place_change, (frame - 1) / task.fps)
-    place = replace(scene.place, light=now)
-    half = scene.crowd.radius + 8.0
-    shown = group.shown()
-    maps = draw_ground_maps(place.things, shown, now[:3], np.zeros(2), half, min(20.0, 320.0 / half))
+    seconds, shown = (frame - 1) / task.fps, group.shown()
+    still, light = _sunlit(task, math.floor(seconds / SUN_STEP))
+    clouds = None
+    if not scene.place.indoor:
+        light = light_at(light, task.seed, task.sequence, level.place_change, seconds)
+        clouds = cloud_shadows(
+            task.seed, task.sequence, level.place_change, seconds, still.place[:2], still.place[2],
+            still.maps.shape[1],
+        )  # fmt: skip
+    place = replace(scene.place, light=light)
+    maps = add_people(still, shown, light[:3], clouds)
     view = render(eye, full_view(eye), shown, len(group.stands), group.materials, place, maps, _known(task, camera))
-    light = view.light
+    image = view.light
     if task.camera_motion:
-        light = smear(light, eye, frame_camera(task, frame + SHUTTER, camera))
+        image = smear(image, eye, frame_camera(task, frame + SHUTTER, camera))
     response = replace(response, blur=math.hypot(response.blur, SOFTNESS))
-    image = response.apply(light, rng_for(task.seed, "frame", task.sequence, camera, frame))
+    image = response.apply(image, rng_for(task.seed, "frame", task.sequence, camera, frame))
     return image, view, group, frame_truth(eye, group, view)
 
 

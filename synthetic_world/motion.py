@@ -9,6 +9,8 @@ import numpy as np
 from .camera import Camera
 from .seeds import rng_for
 
+CLOUDS = 24  # lumps across the sky, which then repeats
+CLOUD_SIZE = 9.0  # metres of a lump
 SHUTTER = 0.4  # share of the time between two frames
 
 
@@ -42,8 +44,28 @@ def smear(light: np.ndarray, before: Camera, after: Camera) -> np.ndarray:
     return cv2.filter2D(light, -1, kernel / kernel.sum(), borderType=cv2.BORDER_REPLICATE)
 
 
+def sun_at(light: np.ndarray, seed: int, sequence: int, seconds: float) -> np.ndarray:
+    """Light of a place outdoors, see `Place`, with the sun where it is then.
+
+    The sun goes around once in one to two hours, some fifteen times as fast as the real one, so that shadows turn
+    within minutes; it rises and sinks between 26 and 67 degrees. The camera's exposure keeps level ground as bright.
+    """
+    rng = rng_for(seed, "sun", sequence)
+    turn = rng.choice([-1.0, 1.0]) * 2 * math.pi / rng.uniform(3600, 7200)
+    wave = 2 * math.pi / rng.uniform(1500, 3000)
+    middle, reach = math.radians(46.5), math.radians(20.0)
+    start = math.asin(float(np.clip((math.asin(light[2]) - middle) / reach, -1.0, 1.0)))
+    azimuth = math.atan2(light[1], light[0]) + turn * seconds
+    elevation = middle + reach * math.sin(start + wave * seconds)
+    flat = math.cos(elevation)
+    out = light.copy()
+    out[:3] = flat * math.cos(azimuth), flat * math.sin(azimuth), math.sin(elevation)
+    out[3:12] *= float((light[3:6] * light[2] + light[6:9]).mean() / (light[3:6] * out[2] + light[6:9]).mean())
+    return out
+
+
 def light_at(light: np.ndarray, seed: int, sequence: int, change: float, seconds: float) -> np.ndarray:
-    """Light of a place, see `Place`, while clouds pass; shadows stay where they are."""
+    """Light of a place, see `Place`, while clouds pass; the sun stays where it is."""
     rng = rng_for(seed, "clouds", sequence)
     wave = 0.0
     for period in (rng.uniform(60, 150), rng.uniform(15, 40)):
@@ -53,3 +75,33 @@ def light_at(light: np.ndarray, seed: int, sequence: int, change: float, seconds
     light[3:6] *= 1.0 - 0.8 * cloud
     light[6:9] *= 1.0 + 0.15 * cloud
     return light
+
+
+def cloud_shadows(
+    seed: int, sequence: int, change: float, seconds: float, corner: np.ndarray, cells_per_metre: float, size: int
+) -> np.ndarray:
+    """Shadows of clouds that the wind carries over the ground, (size, size) uint8, 255 where no sun comes through.
+
+    Args:
+        seed: of the world.
+        sequence: number of the sequence.
+        change: as in `Level.place_change`; the more, the darker.
+        seconds: since the beginning.
+        corner: (2,), of the map, metres.
+        cells_per_metre: its resolution.
+        size: cells across and down.
+    """
+    rng = rng_for(seed, "cloud shadows", sequence)
+    sky = rng.uniform(-1.0, 1.0, (CLOUDS, CLOUDS))
+    angle, speed = rng.uniform(0, 2 * math.pi), rng.uniform(1.5, 4.0)
+    # The pattern is smooth: it is drawn coarsely, then stretched.
+    coarse = max(2, size // 8)
+    along = (np.arange(coarse) + 0.5) * (size / coarse / cells_per_metre)
+    x, y = ((corner - speed * seconds * np.array([math.cos(angle), math.sin(angle)]))[:, None] + along) / CLOUD_SIZE
+    left, top = np.floor(x).astype(int), np.floor(y).astype(int)
+    u, v = (3.0 * f**2 - 2.0 * f**3 for f in (x - left, y - top))
+    rows, below, columns, right = top % CLOUDS, (top + 1) % CLOUDS, left % CLOUDS, (left + 1) % CLOUDS
+    upper, lower = ((1.0 - u) * sky[row][:, columns] + u * sky[row][:, right] for row in (rows, below))
+    field = (1.0 - v)[:, None] * upper + v[:, None] * lower
+    shade = np.clip(1.5 * (field - 0.1), 0.0, 1.0) * (255.0 * (0.2 + 0.5 * change))
+    return cv2.resize(shade, (size, size), interpolation=cv2.INTER_LINEAR).astype(np.uint8)

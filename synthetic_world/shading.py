@@ -284,8 +284,8 @@ def shade(image, depth, primitive, table, parts, rays, light, style, maps, map_p
         depth: of every ray; changed in place where it meets the ground.
         primitive: of every ray, a row of the table, or -1.
         table: (P, 58), of each primitive: material (19 columns), kind, owner, shape (3), frame (9), the camera in that
-            frame (3), rays in that frame (9), texture frame (9) and its origin (3), number of the material, negative and
-            always the same for a thing of the place.
+            frame (3), rays in that frame (9), texture frame (9) and its origin (3), number of the material, negative
+            and always the same for a thing of the place.
         parts: (4, 5), scratch.
         rays: 12 numbers, the camera's position, the ray of the first pixel, its change per column and per row; along
             a row rays do not rise or fall.

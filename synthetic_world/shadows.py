@@ -10,6 +10,7 @@ from .jit import compiled
 from .primitives import Primitives
 from .raycast import BOX
 
+ABOVE = np.array([0.0, 0.0, 1.0])
 CORNERS = np.array([[x, y, z] for x in (-1, 1) for y in (-1, 1) for z in (-1, 1)], float)
 
 
@@ -26,14 +27,29 @@ class GroundMaps:
     place: np.ndarray
 
 
-def draw_ground_maps(
-    things: Primitives, people: Primitives, sun: np.ndarray, centre: np.ndarray, half: float, cells_per_metre: float
-) -> GroundMaps:
-    """Maps of a square of ground.
+@dataclass(frozen=True)
+class StillMaps:
+    """What things leave on the ground: shadows and darkening, (2, G, G) uint8, and where, see `GroundMaps`."""
+
+    maps: np.ndarray
+    place: np.ndarray
+
+    def around(self, centre: np.ndarray, half: float) -> "StillMaps":
+        """The part within `half` metres of a point across and down, as far as there is one; it shares memory."""
+        size = self.maps.shape[1]
+        low = np.floor((centre - half - self.place[:2]) * self.place[2]).astype(int).clip(0, size - 1)
+        high = (low + round(2 * half * self.place[2])).clip(1, size)
+        maps = self.maps[:, low[1] : high[1], low[0] : high[0]]
+        return StillMaps(maps, np.append(self.place[:2] + low / self.place[2], self.place[2]))
+
+
+def draw_still_maps(
+    things: Primitives, sun: np.ndarray, centre: np.ndarray, half: float, cells_per_metre: float
+) -> StillMaps:
+    """Maps of a square of ground with things alone.
 
     Args:
         things: what stands around.
-        people: bodies.
         sun: (3,), unit vector to the sun.
         centre: (2,), middle of the square, metres.
         half: half its side, metres.
@@ -41,16 +57,24 @@ def draw_ground_maps(
     """
     size = int(2 * half * cells_per_metre)
     place = np.array([centre[0] - half, centre[1] - half, cells_per_metre])
-    still, moving, contact = (np.zeros((size, size), np.uint8) for _ in range(3))
-    above = np.array([0.0, 0.0, 1.0])
+    shadow, contact = np.zeros((2, size, size), np.uint8)
     things = things.select(np.abs(things.origins[:, :2] - centre).max(1) < half + 12.0)
-    _draw(still, things, sun, place)
+    _draw(shadow, things, sun, place)
+    _draw(contact, things.select(things.origins[:, 2] < 1.0), ABOVE, place, grow=0.08)
+    return StillMaps(np.stack([_soft(shadow, 0.06, place), _soft(contact, 0.07, place)]), place)
+
+
+def add_people(still: StillMaps, people: Primitives, sun: np.ndarray, clouds: np.ndarray | None = None) -> GroundMaps:
+    """Maps with people, too; `clouds`, (G, G) uint8, are shadows that fall on ground and people alike."""
+    place = still.place
+    moving, contact = np.zeros((2, *still.maps.shape[1:]), np.uint8)
     _draw(moving, people, sun, place)
-    _draw(contact, people.select(people.origins[:, 2] < 0.35), above, place, grow=0.05)
-    _draw(contact, things.select(things.origins[:, 2] < 1.0), above, place, grow=0.08)
-    still = _soft(still, 0.06, place)
-    every = np.maximum(still, _soft(moving, 0.035, place))
-    return GroundMaps(np.stack([still, every, _soft(contact, 0.07, place)]), place)
+    _draw(contact, people.select(people.origins[:, 2] < 0.35), ABOVE, place, grow=0.05)
+    maps = np.empty((3, *contact.shape), np.uint8)
+    maps[0] = still.maps[0] if clouds is None else np.maximum(still.maps[0], clouds)
+    np.maximum(maps[0], _soft(moving, 0.035, place), out=maps[1])
+    np.maximum(still.maps[1], _soft(contact, 0.07, place), out=maps[2])
+    return GroundMaps(maps, place)
 
 
 def _soft(grid: np.ndarray, metres: float, place: np.ndarray) -> np.ndarray:
