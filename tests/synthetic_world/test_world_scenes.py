@@ -19,7 +19,7 @@ from synthetic_world.place import make_place
 from synthetic_world.render import full_view, person_boxes, render
 from synthetic_world.scene import Stand, dressed, gather, outside
 from synthetic_world.seeds import rng_for
-from synthetic_world.shadows import add_people, draw_still_maps
+from synthetic_world.shadows import draw_ground_maps
 
 LEVEL = get_level("medium")
 DOORS = np.array([[9.0, 0.0, 10.9, 0.0], [0.0, 9.0, 0.0, 10.9]])
@@ -109,11 +109,7 @@ def test_things_hide_people_and_count() -> None:
                 continue
             # Alone with the things: what is missing then, things hide.
             one = gather(task.seed, get_level("hard"), [group.stands[index]])
-            maps = add_people(
-                draw_still_maps(scene.place.things, scene.place.light[:3], np.zeros(2), 5.0, 4.0),
-                one.primitives,
-                scene.place.light[:3],
-            )
+            maps = draw_ground_maps(scene.place.things, one.primitives, scene.place.light[:3], np.zeros(2), 5.0, 4.0)
             alone = render(eye, full_view(eye), one.primitives, 1, one.materials, scene.place, maps)
             shown = (alone.people == 0).sum()
             assert shown >= (view.people == index).sum()
