@@ -1,13 +1,14 @@
 """Embedding a test split and scoring it."""
 
 import dataclasses
+import os
 from collections.abc import Callable, Sequence
 
 import numpy as np
 from rich.progress import track
 
-from reid.data.base import Sample
-from reid.data.images import load_image
+from reid.data.base import Sample, Split, image_key
+from reid.data.crops import load_crops
 from reid.distances import euclidean_distances
 from reid.metrics import RankResult, evaluate_rank
 from reid.reranking import k_reciprocal_rerank
@@ -52,7 +53,7 @@ def embed_samples(embed: EmbedFunction, samples: Sequence[Sample], label: str, q
     starts = range(0, len(samples), _CHUNK)
     rows = []
     for start in track(starts, description=label, disable=quiet):
-        rows.append(embed([load_image(sample.path) for sample in samples[start : start + _CHUNK]]))
+        rows.append(embed(load_crops(samples[start : start + _CHUNK])))
     return np.concatenate(rows)
 
 
@@ -67,6 +68,7 @@ def rank(
     k2: int = 6,
     lambda_value: float = 0.3,
     max_rank: int = 50,
+    cameras_known: bool = True,
 ) -> dict[str, Ranking]:
     """Scores features by Euclidean distance and, unless told otherwise, by Jaccard re-ranking.
 
@@ -80,10 +82,12 @@ def rank(
         k2: Neighbours of the local query expansion.
         lambda_value: Share of the original distance in the re-ranked one.
         max_rank: Length of the CMC curve.
+        cameras_known: See `protocol_samples`.
 
     Returns:
         "Euclidean" and "Jaccard" to their rankings.
     """
+    query, gallery = protocol_samples(query, gallery, cameras_known)
     q_pids, q_camids = np.array([(s.pid, s.camid) for s in query]).T
     g_pids, g_camids = np.array([(s.pid, s.camid) for s in gallery]).T
     distances = {"Euclidean": ("inductive", euclidean_distances(query_features, gallery_features))}
@@ -94,6 +98,33 @@ def rank(
         name: Ranking(protocol, distmat, evaluate_rank(distmat, q_pids, g_pids, q_camids, g_camids, max_rank))
         for name, (protocol, distmat) in distances.items()
     }
+
+
+def protocol_samples(query: Sequence[Sample], gallery: Sequence[Sample], cameras_known: bool) -> tuple[Split, Split]:
+    """Returns the samples with the cameras that the protocol goes by.
+
+    The protocol takes gallery images of the query's identity and camera out. Where cameras are unknown each image
+    counts as a camera of its own, the same for the same file and box, so that only the query itself is taken out.
+    """
+    if cameras_known:
+        return list(query), list(gallery)
+    numbers: dict[tuple[str, tuple[float, ...] | None], int] = {}
+    own = [
+        [dataclasses.replace(sample, camid=numbers.setdefault(_real_key(sample), len(numbers))) for sample in split]
+        for split in (query, gallery)
+    ]
+    return own[0], own[1]
+
+
+def _real_key(sample: Sample) -> tuple[str, tuple[float, ...] | None]:
+    path, box = image_key(sample)
+    return os.path.realpath(path), box
+
+
+def protocol_of(cameras_known: bool) -> dict[str, str]:
+    """Returns what a score record says of the cameras."""
+    known, unknown = "known: same identity and camera left out", "unknown: nothing left out but the query image itself"
+    return {"cameras": known if cameras_known else unknown}
 
 
 def scores_of(result: RankResult) -> dict[str, float | int]:

@@ -14,26 +14,33 @@ from rich.console import Console
 from rich.table import Table
 
 from reid.config import run_entry_point
+from reid.data import read_dataset
 from reid.data.base import ReIDDataset, describe
 from reid.data.images import Preprocessing
-from reid.data.market1501 import read_market1501
 from reid.embedder import Embedder
-from reid.evaluation import EmbedFunction, Ranking, embed_samples, rank, scores_of
+from reid.evaluation import EmbedFunction, Ranking, embed_samples, protocol_of, protocol_samples, rank, scores_of
 from reid.files import write_json
 from reid.histogram import ColourHistogram
 from reid.pictures import draw_cmc, draw_ranked_lists
 from reid.records import score_record
 
+# Folders that say by their own name which data they hold, such as world-medium.
+_NAMED_BY_FOLDER = ("world", "market1501")
+_SPLITS = dict.fromkeys(("world", "market1501", "dukemtmc"), "query/bounding_box_test")
+DatasetName = Literal["world", "market1501", "dukemtmc", "msmt17", "cuhk03", "veri776", "mot", "folder"]
+
 
 @dataclasses.dataclass(frozen=True)
 class InferenceConfig:
-    """Scores a checkpoint, an ONNX file or a baseline on a folder in Market-1501's layout.
+    """Scores a checkpoint, an ONNX file or a baseline on a dataset.
 
     Euclidean distances are inductive; Jaccard re-ranking uses the other test images and is marked transductive.
     """
 
     root: Path
-    """Folder with query and bounding_box_test (and bounding_box_train)."""
+    """Folder of the dataset."""
+    dataset: DatasetName = "market1501"
+    """How the folder is laid out."""
     ckpt: Path | None = None
     """A .safetensors checkpoint or an .onnx file."""
     baseline: Literal["none", "colour-histogram"] = "none"
@@ -89,9 +96,10 @@ def _embed_function(config: InferenceConfig) -> EmbedFunction:
     )
 
 
-def _table(title: str, rankings: dict[str, Ranking]) -> Table:
+def _table(title: str, rankings: dict[str, Ranking], cameras_known: bool) -> Table:
     result = next(iter(rankings.values())).result
-    caption = f"{result.num_valid} queries, {result.num_skipped} more skipped: no match in another camera"
+    where = "in another camera" if cameras_known else "in the gallery; cameras are unknown, so none is left out"
+    caption = f"{result.num_valid} queries, {result.num_skipped} more skipped: no match {where}"
     table = Table(title=title, caption=caption, title_justify="left", caption_justify="left")
     ratios = ("Rank-1", "Rank-5", "Rank-10", "mAP", "mINP")
     for column in ("distance", "protocol", *ratios):
@@ -104,17 +112,18 @@ def _table(title: str, rankings: dict[str, Ranking]) -> Table:
 
 
 def _records(
-    config: InferenceConfig, rankings: dict[str, Ranking], seconds: float, images: int
+    config: InferenceConfig, rankings: dict[str, Ranking], data: ReIDDataset, seconds: float, images: int
 ) -> list[dict[str, Any]]:
     return [
         score_record(
             scores_of(ranking.result),
             protocol=ranking.protocol,
-            dataset=config.root.name,
-            split="query/bounding_box_test",
+            dataset=config.root.name if config.dataset in _NAMED_BY_FOLDER else f"{data.name} ({config.root.name})",
+            split=_SPLITS.get(config.dataset, "query/gallery"),
             seed=config.seed,
             checkpoint=config.ckpt,
         )
+        | protocol_of(data.cameras_known)
         | {
             "distance": name,
             "method": config.baseline if config.ckpt is None else str(config.ckpt),
@@ -127,16 +136,17 @@ def _records(
 
 def _draw(config: InferenceConfig, rankings: dict[str, Ranking], data: ReIDDataset) -> None:
     draw_cmc({name: ranking.result.cmc for name, ranking in rankings.items()}, config.out / "cmc.png")
+    query, gallery = protocol_samples(data.query, data.gallery, data.cameras_known)
     for name, ranking in rankings.items():
         path = config.out / f"ranked_lists_{name.lower()}.jpg"
-        draw_ranked_lists(ranking.distmat, data.query, data.gallery, path, top=config.top, seed=config.seed)
+        draw_ranked_lists(ranking.distmat, query, gallery, path, top=config.top, seed=config.seed)
 
 
 def main(config: InferenceConfig) -> None:
     """Embeds query and gallery, prints the table, writes result.json and the pictures."""
     console = Console()
     embed = _embed_function(config)
-    data = read_market1501(config.root)
+    data = read_dataset(config.dataset, config.root)
     console.print(
         f"{config.root}: query {describe(data.query)}; gallery {describe(data.gallery)}",
         highlight=False,
@@ -144,6 +154,8 @@ def main(config: InferenceConfig) -> None:
     )
     if data.skipped:
         console.print(f"note: {len(data.skipped)} images with other names are left out, e.g. {data.skipped[0]}")
+    for note in data.notes:
+        console.print(f"note: {note}", highlight=False, soft_wrap=True)
     start = time.perf_counter()
     query = embed_samples(embed, data.query, "query")
     gallery = embed_samples(embed, data.gallery, "gallery")
@@ -157,10 +169,11 @@ def main(config: InferenceConfig) -> None:
         k1=config.k1,
         k2=config.k2,
         lambda_value=config.lambda_value,
+        cameras_known=data.cameras_known,
     )
     method = config.baseline if config.ckpt is None else config.ckpt.name
-    console.print(_table(f"{method} on {config.root.name}", rankings))
-    write_json(config.out / "result.json", _records(config, rankings, seconds, len(query) + len(gallery)))
+    console.print(_table(f"{method} on {config.root.name}", rankings, data.cameras_known))
+    write_json(config.out / "result.json", _records(config, rankings, data, seconds, len(query) + len(gallery)))
     if config.pictures:
         _draw(config, rankings, data)
     console.print(f"wrote {config.out / 'result.json'}", highlight=False, soft_wrap=True)

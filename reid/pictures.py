@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from PIL import Image
 
 from reid.data.base import Sample
+from reid.data.crops import load_crop
 from reid.files import atomic_path
 from reid.metrics import evaluate_rank
 
@@ -160,8 +161,7 @@ def _ids(samples: Sequence[Sample]) -> tuple[NDArray[np.int64], NDArray[np.int64
 
 
 def _draw_crop(axes: Axes, sample: Sample, colour: str, title: str) -> None:
-    with Image.open(sample.path) as image:
-        axes.imshow(np.asarray(image.convert("RGB").resize(_CROP, Image.Resampling.LANCZOS)))
+    axes.imshow(np.asarray(Image.fromarray(load_crop(sample)).resize(_CROP, Image.Resampling.LANCZOS)))
     axes.set_xticks([])
     axes.set_yticks([])
     axes.set_title(title, fontsize=8, color=colour, pad=4)

@@ -6,12 +6,24 @@ from collections.abc import Callable
 from typing import Any
 
 from reid.data.base import ReIDDataset, checked
+from reid.data.cuhk03 import read_cuhk03
+from reid.data.dukemtmc import read_dukemtmc
+from reid.data.folder import read_folder
 from reid.data.market1501 import read_market1501
+from reid.data.mot_crops import read_mot
+from reid.data.msmt17 import read_msmt17
+from reid.data.veri776 import read_veri776
 from reid.data.world import read_world
 
 DATASETS: dict[str, Callable[..., ReIDDataset]] = {
     "world": read_world,
     "market1501": read_market1501,
+    "dukemtmc": read_dukemtmc,
+    "msmt17": read_msmt17,
+    "cuhk03": read_cuhk03,
+    "veri776": read_veri776,
+    "mot": read_mot,
+    "folder": read_folder,
 }
 
 
@@ -23,7 +35,7 @@ def list_datasets() -> list[str]:
 def read_dataset(name: str, root: str | os.PathLike[str], **options: Any) -> ReIDDataset:
     """Reads a dataset.
 
-    No image is decoded: `reid.data.loader.drop_unreadable` finds corrupt files, `python -m reid.data check` reports
+    No image is decoded: `reid.data.crops.drop_unreadable` finds corrupt files, `python -m reid.data check` reports
     all that is wrong with a folder.
 
     Args:

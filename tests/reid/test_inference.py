@@ -132,5 +132,5 @@ def test_the_list_of_options_is_known() -> None:
     # A new option needs a test of its own above.
     assert {field.name for field in dataclasses.fields(InferenceConfig)} == {
         *("root", "ckpt", "baseline", "out", "device", "precision", "batch_size", "height", "width"),
-        *("rerank", "k1", "k2", "lambda_value", "pictures", "top", "seed"),
+        *("rerank", "k1", "k2", "lambda_value", "pictures", "top", "seed", "dataset"),
     }
