@@ -52,6 +52,9 @@ from .rig import Part, Rig
 # Rows of a person's materials.
 SKIN, FACE, HAIR, TOP, SLEEVE, BOTTOM, SHOE, BAG, HAT, UPPER, SHIN, SOCK, HAND, CUFF, LOWER = range(15)
 
+# How far the cloth of a leg stands away from it, metres.
+LOOSE_LEGS = {"trousers": 0.016, "jeans": 0.009, "leggings": 0.002, "shorts": 0.016}
+
 Offset = tuple[float, float, float]
 
 
@@ -96,8 +99,9 @@ def _materials(person: Person) -> list[np.ndarray]:
     top = top_material(person)
     top[m.STRAP] = strap
     top[m.STRAP_COLOUR] = m.linear(person.bag_colour) * 0.7
-    socks = outfit.socks or ((0.85, 0.85, 0.84) if person.detail % 3 else (0.1, 0.1, 0.11))
-    edge = (0.12 if outfit.socks else 0.70 + 0.02 * (person.detail % 11)) * person.size.shin
+    socks: Colour = outfit.socks or ((0.85, 0.85, 0.84) if person.detail % 3 else (0.1, 0.1, 0.11))
+    # From the calf down; team socks reach the knee.
+    edge = (-1.0 if outfit.socks else 0.30 + 0.02 * (person.detail % 11)) * person.size.shin
     top_colour = np.power(top[m.COLOUR_A], 1.0 / 2.2)
     bottom_folds = 0.18 if outfit.bottom == "leggings" else 0.45
     # Trousers above the hem of the top are in the top's colour, should the body reach through it.
@@ -216,7 +220,8 @@ def _hat(person: Person) -> list[Part]:
 
 def _hem(person: Person) -> float:
     """Height of the top's lower edge above the hip joints."""
-    return (-0.36 if person.outfit.top == "coat" else -0.085) * person.size.height / 1.75
+    tucked = person.outfit.bottom == "skirt" and person.outfit.top in ("t-shirt", "shirt", "tank top")
+    return (-0.36 if person.outfit.top == "coat" else 0.06 if tucked else -0.085) * person.size.height / 1.75
 
 
 def _torso(person: Person, build: Build) -> list[Part]:
@@ -246,16 +251,18 @@ def _torso(person: Person, build: Build) -> list[Part]:
         r = 0.082 * k * build.girth
         parts.append(_ball(PELVIS, HIPS, seat, (r, r, r), UPPER, HIPS))
         if person.feminine:
-            bust = (0.058 * k + t, side * 0.062 * k, 0.68 * length)
+            bust = (0.050 * k + 0.7 * t, side * 0.058 * k, 0.68 * length)
             parts.append(_ball(PELVIS, CHEST, bust, (0.06 * k, 0.058 * k, 0.06 * k), TOP, CHEST))
     if build.girth > 1.08:
         r = build.waist * 0.97
         parts.append(_ball(PELVIS, CHEST, (0.016 * k, 0.0, 0.24 * length), (r, r * 0.95, 0.27 * k), TOP, CHEST))
     # The hem hangs clear of the thighs, so that no bare or trousered patch shows above it.
-    outer = max(0.94 * hips, size.hip + 0.083 * k * build.girth + 0.012)
-    hem, flare = _hem(person), 0.02 if person.outfit.top == "coat" else 0.0
+    outer = max(
+        0.94 * hips, size.hip + 0.083 * k * build.girth + 0.5 * LOOSE_LEGS.get(person.outfit.bottom, 0.0) + 0.014
+    )
+    hem, flare = _hem(person), 0.05 if person.outfit.top == "coat" else 0.0
     begin, end = (PELVIS, CHEST, (0.0, 0.0, 0.24 * length)), (PELVIS, SWING, (0.0, 0.0, hem))
-    shape, radii = (1.0, 0.8, 1.0), (waist * 0.99, outer + flare)
+    shape, radii = (1.0, 0.88, 1.0), (waist * 0.99, outer + flare)
     parts.append(Part(begin, end, radii, TOP, scale=shape, kind=CUT_CONE, texture=CHEST))
     return parts
 
@@ -299,7 +306,7 @@ def _arms(person: Person, build: Build) -> list[Part]:
 def _legs(person: Person, build: Build) -> list[Part]:
     k, g = build.k, build.girth
     kind = person.outfit.bottom
-    loose = {"trousers": 0.016, "jeans": 0.009, "leggings": 0.002}.get(kind, 0.0)
+    loose = LOOSE_LEGS.get(kind, 0.0)
     covered = kind in ("trousers", "jeans", "leggings")
     parts = []
     for hip, hem, knee, calf, ankle, foot in (
@@ -311,28 +318,27 @@ def _legs(person: Person, build: Build) -> list[Part]:
         if covered:
             parts.append(Part(at[hip], at[knee], (thigh, low), UPPER, texture=HIPS))
         else:  # bare below the hem only, where nothing can reach through the cloth
-            start = at[hem] if kind == "shorts" else at[hip]
-            parts.append(Part(start, at[knee], (0.062 * k * g if kind == "shorts" else 0.075 * k * g, low), SKIN))
+            parts.append(Part(at[hem], at[knee], (0.062 * k * g, low), SKIN))
         if covered and kind != "leggings":
             parts.append(Part(at[knee], at[calf], (low, 0.052 * k + loose), BOTTOM))
             end = (ankle, HIPS, (0.0, 0.0, -0.022))
             parts.append(Part(at[calf], end, (0.052 * k + loose, 0.046 * k + 1.3 * loose), LOWER, kind=CUT_CONE))
         else:
-            parts.append(Part(at[knee], at[ankle], (low, 0.034 * k + loose), BOTTOM if covered else SHIN))
-            bulge = (calf, HIPS, (-0.014, 0.0, 0.0))
-            parts.append(
-                Part(bulge, bulge, (1.0, 1.0), BOTTOM if covered else SOCK, scale=(0.050 * k, 0.050 * k, 0.11 * k))
-            )
+            middle = 0.053 * k + loose
+            parts.append(Part(at[knee], at[calf], (low, middle), BOTTOM if covered else SOCK))
+            parts.append(Part(at[calf], at[ankle], (middle, 0.033 * k + loose), BOTTOM if covered else SHIN))
         if kind == "shorts":
-            parts.append(Part(at[hip], at[hem], (0.094 * k * g, 0.087 * k * g), UPPER, kind=CUT_CONE, texture=HIPS))
+            parts.append(Part(at[hip], at[hem], (0.086 * k * g, 0.088 * k * g), UPPER, kind=CUT_CONE, texture=HIPS))
         heel, toe = (ankle, foot, HEEL), (ankle, foot, toe_of(person.size))
         parts.append(Part(heel, toe, (HEEL_RADIUS, TOE_RADIUS), SHOE, scale=(1.15, 1.0, 1.0), texture=foot, front=2))
         parts.append(_ball(ankle, foot, (-0.002, 0.0, -0.02), (0.038, 0.045, 0.04), SHOE, foot))
     if kind == "skirt":
-        length = 0.42 * k
-        begin, end = (PELVIS, HIPS, (0.0, 0.0, 0.1)), (PELVIS, SWING, (0.0, 0.0, -length))
-        radii = (build.waist, build.hips * 1.45)
-        parts.append(Part(begin, end, radii, BOTTOM, scale=(1.0, 0.85, 1.0), kind=CUT_CONE, texture=HIPS))
+        wide = build.hips * 1.08
+        waistband, seam = (PELVIS, HIPS, (0.0, 0.0, 0.09 * k)), (PELVIS, HIPS, (0.0, 0.0, -0.09 * k))
+        lower_edge = (PELVIS, SWING, (0.0, 0.0, -0.42 * k))
+        cloth: dict[str, Any] = {"material": BOTTOM, "kind": CUT_CONE, "texture": HIPS}
+        parts.append(Part(waistband, seam, (build.waist + 0.022, wide), scale=(1.0, 0.82, 1.0), **cloth))
+        parts.append(Part(seam, lower_edge, (0.9 * wide, build.hips * 1.5), scale=(1.0, 0.95, 1.0), **cloth))
     return parts
 
 

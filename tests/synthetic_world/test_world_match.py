@@ -21,7 +21,7 @@ from synthetic_world.pose import CHEST, PELVIS
 from synthetic_world.render import full_view, render
 from synthetic_world.scene import Stand, dressed, gather
 from synthetic_world.seeds import rng_for
-from synthetic_world.shadows import draw_ground_maps
+from synthetic_world.shadows import add_people, draw_still_maps
 
 LEVEL = get_level("medium")
 CAMERA = Camera((-6.0, 0.0, 1.4), 0.0, 0.0, 1600.0, 480, 640)
@@ -71,7 +71,9 @@ def test_numbers_can_be_read_on_rendered_backs(seed: int, slot: int) -> None:
     assert person.shirt is not None and person.outfit.digits is not None
     group = gather(seed, LEVEL, [Stand(slot, (0.0, 0.0), 0.0, 0.0, 0.0)], MATCH)
     place = make_place(rng_for(0, "test place"), 6.0, np.array([[-6.0, 0.0]]), 0.5, pitch=True)
-    maps = draw_ground_maps(place.things, group.shown(), place.light[:3], np.zeros(2), 5.0, 10.0)
+    maps = add_people(
+        draw_still_maps(place.things, place.light[:3], np.zeros(2), 5.0, 10.0), group.shown(), place.light[:3]
+    )
     table = group.materials.copy()
     table[3, m.CODE], table[3, m.COLOUR_A], table[3, m.COLOUR_B] = m.PLAIN, 0.0, 0.0  # ink alone has colour
     table[3, m.STRAP_COLOUR] = 1.0
@@ -89,7 +91,7 @@ def test_numbers_can_be_read_on_rendered_backs(seed: int, slot: int) -> None:
         for number in range(100)
     ]
     assert int(np.argmax(agreement)) == person.shirt
-    assert max(agreement) > 0.9  # hair may hide some
+    assert max(agreement) > 0.85  # hair may hide some
 
 
 def _ink(number: int, left: np.ndarray, down: np.ndarray) -> list[bool]:
