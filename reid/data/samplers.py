@@ -1,4 +1,10 @@
-"""Batches of P identities with K images each."""
+"""Batches of training images: P identities with K images each, balanced over cameras, or random.
+
+Every sampler draws a whole epoch from its seed and the epoch's number, so that all processes and a resumed run see the
+same. Under several processes accelerate deals the batches out in turn (BatchSamplerShard): process i of n takes the
+batches i, i + n, i + 2n, ... A last round with fewer batches than processes is dropped, at most n - 1 batches of an
+epoch, and other ones every epoch, since the batches come in random order.
+"""
 
 from collections.abc import Iterator, Sequence
 
@@ -72,3 +78,87 @@ class PKBatchSampler:
         if missing:
             shuffled = np.concatenate([shuffled, random.choice(indices, missing, replace=missing > len(indices))])
         return list(shuffled.reshape(-1, self.num_instances))
+
+
+class CameraBalancedPKBatchSampler(PKBatchSampler):
+    """Yields P x K batches in which the K images of an identity come from as many cameras as it was seen by.
+
+    The cameras of an identity take turns: within a group of K their counts differ by at most one, unless all images of
+    the rarer camera are in the group already. Which camera comes first, and which image of a camera, is random; images
+    that were used less come first. An identity has as many groups as without balancing, so that images of its frequent
+    cameras may miss an epoch while those of its rare ones repeat. An identity with fewer than K images repeats some.
+
+    Args:
+        labels: The identity of each image.
+        camids: The camera of each image.
+        num_pids: P, identities a batch.
+        num_instances: K, images an identity in a batch.
+        seed: Seed of the order.
+
+    Raises:
+        ValueError: When the lengths differ, P or K is below 1, or there are fewer than P identities.
+    """
+
+    def __init__(
+        self, labels: Sequence[int], camids: Sequence[int], num_pids: int, num_instances: int, seed: int
+    ) -> None:
+        if len(labels) != len(camids):
+            raise ValueError(f"camids: got {len(camids)}, allowed: one a label ({len(labels)})")
+        self.camids = np.asarray(camids)
+        super().__init__(labels, num_pids, num_instances, seed)
+
+    def _deal(self, indices: np.ndarray, random: np.random.Generator) -> list[np.ndarray]:
+        count = -(-len(indices) // self.num_instances)
+        _, camera = np.unique(self.camids[indices], return_inverse=True)
+        used = np.zeros(len(indices), np.int64)
+        groups = []
+        for _ in range(count):
+            # Each image's turn within its camera: the least used first, ties at random.
+            order = np.lexsort((random.random(len(indices)), used, camera))
+            turn = np.empty(len(indices), np.int64)
+            starts = np.searchsorted(camera[order], camera[order])
+            turn[order] = np.arange(len(indices)) - starts
+            first = random.random(camera.max() + 1)[camera]
+            chosen = np.lexsort((first, turn))[: self.num_instances]
+            used[chosen] += 1
+            missing = self.num_instances - len(chosen)
+            if missing:
+                again = random.choice(len(indices), missing, replace=missing > len(indices))
+                chosen = np.concatenate([chosen, again])
+            groups.append(indices[chosen])
+        return groups
+
+
+class RandomBatchSampler:
+    """Yields batches of random images, each image once an epoch; a last incomplete batch is left out.
+
+    Args:
+        count: Images.
+        batch_size: Images a batch.
+        seed: Seed of the order, which depends on it and the epoch alone.
+
+    Raises:
+        ValueError: When the batch size is below 1 or above the number of images.
+    """
+
+    drop_last = True
+
+    def __init__(self, count: int, batch_size: int, seed: int) -> None:
+        if not 1 <= batch_size <= count:
+            raise ValueError(f"batch_size: got {batch_size}, allowed: 1 to the {count} training images")
+        self.count = count
+        self.batch_size = batch_size
+        self.seed = seed
+        self.epoch = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Chooses the order of the next iteration."""
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return self.count // self.batch_size
+
+    def __iter__(self) -> Iterator[list[int]]:
+        order = np.random.default_rng([self.seed, self.epoch]).permutation(self.count)
+        for start in range(0, len(self) * self.batch_size, self.batch_size):
+            yield order[start : start + self.batch_size].tolist()
