@@ -9,7 +9,8 @@ import torch
 from torch import nn
 
 from reid.data.base import Sample
-from reid.data.images import Preprocessing, load_image
+from reid.data.crops import load_crop
+from reid.data.images import Preprocessing
 
 
 @dataclass(frozen=True)
@@ -98,7 +99,7 @@ def _read(samples: Sequence[Sample], usable: np.ndarray) -> tuple[list[np.ndarra
     images, camids = [], []
     for position, sample in enumerate(samples):
         try:
-            images.append(load_image(sample.path))
+            images.append(load_crop(sample))
         except (ValueError, OSError):
             continue
         camids.append(sample.camid)

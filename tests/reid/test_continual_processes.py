@@ -36,6 +36,7 @@ for min_samples in (3, 60):
     except ValueError as error:
         result.append({"error": str(error)})
 (out / f"{accelerator.num_processes}-{accelerator.process_index}.json").write_text(json.dumps(result))
+accelerator.end_training()
 """
 
 
