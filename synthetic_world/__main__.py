@@ -50,6 +50,9 @@ def _parser() -> argparse.ArgumentParser:
             "--processes", type=int, default=1, help="work in that many processes; the bytes stay the same"
         )
         command.add_argument("--overwrite", action="store_true", help="replace a folder that is not empty")
+        command.add_argument(
+            "--clean", action="store_true", help="delete what runs of other options or other code left unfinished"
+        )
     judge.add_arguments(commands.add_parser("judge", help="say how real and how hard the world is, by real networks"))
     sheet.add_arguments(commands.add_parser("sheet", help="draw a level: one row a person, one column a camera"))
     return parser
@@ -66,7 +69,7 @@ def main(arguments: list[str] | None = None) -> int:
             return 0
         options = vars(parsed)
         command, out = options.pop("command"), options.pop("out")
-        run = {"processes": options.pop("processes"), "overwrite": options.pop("overwrite")}
+        run = {name: options.pop(name) for name in ("processes", "overwrite", "clean")}
         started = time.monotonic()
         if command == "reid":
             count = write_reid(ReidOptions(**options), out, **run)

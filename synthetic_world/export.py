@@ -178,17 +178,19 @@ def plan_reid(options: ReidOptions, root: Path) -> list[CropTask]:
     return sorted(tasks, key=lambda task: task.file)
 
 
-def write_reid(options: ReidOptions, out: Path, *, processes: int = 1, overwrite: bool = False) -> int:
+def write_reid(
+    options: ReidOptions, out: Path, *, processes: int = 1, overwrite: bool = False, clean: bool = False
+) -> int:
     """Write a Market-1501 folder and `annotations.json` beside its image folders; the number of images.
 
     The folder appears when it is complete; what was interrupted is continued, see `new_folder`. Bytes depend on the
-    options only, not on `processes`.
+    options only, not on `processes`. `clean` deletes what other runs for this folder left unfinished.
 
     Raises:
         FileExistsError: when `out` is not empty and `overwrite` is not set, or another run is writing the same.
     """
     _check("processes", processes, 1, 256)
-    with new_folder(out, fingerprint({"reid": asdict(options)}), overwrite) as root:
+    with new_folder(out, fingerprint({"reid": asdict(options)}), overwrite, clean) as root:
         for folder in (TRAIN, QUERY, TEST):
             (root / folder).mkdir(exist_ok=True)
         tasks = plan_reid(options, root)
@@ -212,18 +214,20 @@ def _sequence_names(options: MotOptions) -> list[list[str]]:
     ]
 
 
-def write_mot(options: MotOptions, out: Path, *, processes: int = 1, overwrite: bool = False) -> list[str]:
+def write_mot(
+    options: MotOptions, out: Path, *, processes: int = 1, overwrite: bool = False, clean: bool = False
+) -> list[str]:
     """Write MOT16 folders under `out/train`, each with its `annotations.json`; the names of the sequences.
 
     The folder appears when it is complete; what was interrupted is continued, see `new_folder`. Bytes depend on the
-    options only, not on `processes`.
+    options only, not on `processes`. `clean` deletes what other runs for this folder left unfinished.
 
     Raises:
         FileExistsError: when `out` is not empty and `overwrite` is not set, or another run is writing the same.
     """
     _check("processes", processes, 1, 256)
     names = _sequence_names(options)
-    with new_folder(out, fingerprint({"mot": asdict(options)}), overwrite) as root:
+    with new_folder(out, fingerprint({"mot": asdict(options)}), overwrite, clean) as root:
         scenes = []
         for number, cameras in enumerate(names, 1):
             folders = tuple(root / "train" / name for name in cameras)

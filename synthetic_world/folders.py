@@ -5,7 +5,9 @@ import fcntl
 import hashlib
 import json
 import os
+import re
 import shutil
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -22,8 +24,30 @@ def fingerprint(options: dict[str, Any]) -> str:
     return digest.hexdigest()[:16]
 
 
+def leftovers(target: Path, mark: str) -> list[Path]:
+    """Unfinished folders of that target with other marks: of other options, or of code that has changed since."""
+    target = target.absolute()
+    name = re.compile(re.escape(f".{target.name}-") + "[0-9a-f]{16}")
+    found = [path for path in target.parent.glob(".*") if name.fullmatch(path.name) and path.is_dir()]
+    return sorted(path for path in found if path.name != f".{target.name}-{mark}")
+
+
+def clean(folders: list[Path]) -> None:
+    """Delete those folders that no run is writing, and name them on stderr."""
+    for path in folders:
+        handle = os.open(path, os.O_RDONLY)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(path)
+            sys.stderr.write(f"{path} deleted\n")
+        except BlockingIOError:
+            sys.stderr.write(f"{path} stays: another run is writing it\n")
+        finally:
+            os.close(handle)
+
+
 @contextlib.contextmanager
-def new_folder(target: Path, mark: str, overwrite: bool) -> Iterator[Path]:
+def new_folder(target: Path, mark: str, overwrite: bool, delete: bool = False) -> Iterator[Path]:
     """Give the hidden folder `.NAME-MARK` beside the target and move it into place when the block ends well.
 
     When the block fails the hidden folder stays, and the next call with the same mark gets it back.
@@ -32,6 +56,7 @@ def new_folder(target: Path, mark: str, overwrite: bool) -> Iterator[Path]:
         target: the folder to write.
         mark: fingerprint of all that the bytes depend on.
         overwrite: whether a target that is not empty is replaced.
+        delete: whether `leftovers` are deleted before; they are named otherwise.
 
     Raises:
         FileExistsError: when the target exists and is not an empty folder, unless `overwrite` is set and it holds a
@@ -45,6 +70,13 @@ def new_folder(target: Path, mark: str, overwrite: bool) -> Iterator[Path]:
             raise FileExistsError(f"{target} is not empty; --overwrite replaces it")
         if not (target / "annotations.json").is_file() and not any(target.glob("train/*/annotations.json")):
             raise FileExistsError(f"{target} holds something else than a world; remove it yourself, or name another")
+    old = leftovers(target, mark)
+    if delete:
+        clean(old)
+    elif old:
+        sys.stderr.write(
+            f"unfinished, of other options or other code: {', '.join(map(str, old))}; --clean deletes them\n"
+        )
     partial = target.parent / f".{target.name}-{mark}"
     partial.mkdir(parents=True, exist_ok=True)
     handle = os.open(partial, os.O_RDONLY)

@@ -16,15 +16,20 @@ Task = TypeVar("Task")
 Result = TypeVar("Result")
 
 
-def _bar(label: str, done: int, total: int, started: float, before: int) -> None:
-    elapsed = time.monotonic() - started
-    rate = (done - before) / max(elapsed, 1e-9)
-    left = (total - done) / rate if rate else 0.0
+def _bar(label: str, done: int, total: int, rate: float) -> None:
+    left = _time((total - done) / rate) if rate else "some time"
     filled = 30 * done // max(total, 1)
     bar = "#" * filled + "." * (30 - filled)
-    text = f"\r{label} [{bar}] {done}/{total} {rate:.1f}/s, {left:.0f} s left "
+    text = f"\r{label} [{bar}] {done}/{total} {rate:.1f}/s, {left} left "
     sys.stderr.write(text)
     sys.stderr.flush()
+
+
+def _time(seconds: float) -> str:
+    if seconds < 120.0:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60.0)
+    return f"{minutes} min" if minutes < 120 else f"{minutes // 60} h {minutes % 60:02d} min"
 
 
 def _begin_worker() -> None:
@@ -53,12 +58,14 @@ def run_all(
         total: how many tasks there are, those done before included.
         before: how many of them an earlier run did; `tasks` are the others.
     """
-    started = last = time.monotonic()
+    last = -1.0
     results = map(function, tasks) if processes == 1 else _spread(function, tasks, processes)
     for done, result in enumerate(results, before + 1):
         now = time.monotonic()
+        if done == before + 1:
+            started = now  # compiling and walking to the first one take time that says nothing about the rest
         if now - last > 0.2 or done == total:
-            _bar(label, done, total, started, before)
+            _bar(label, done, total, (done - before - 1) / max(now - started, 1e-9))
             last = now
         yield result
     sys.stderr.write("\n")

@@ -12,8 +12,10 @@ from typing import Any
 import pytest
 
 from synthetic_world import export
+from synthetic_world.__main__ import main
 from synthetic_world.export import MotOptions, ReidOptions, write_mot, write_reid
 from synthetic_world.folders import Journal, JsonList, fingerprint, new_folder
+from synthetic_world.progress import _time
 
 REID = ReidOptions(pids=3, cameras=2, width=16, height=32, seed=3)
 MOT = MotOptions(sequences=2, frames=3, people=3, cameras=2, seed=5, width=96, height=64)
@@ -75,6 +77,31 @@ def test_other_options_never_continue_a_run(tmp_path: Path, monkeypatch: pytest.
             write_reid(ReidOptions(pids=3, cameras=2, width=16, height=32, seed=seed), tmp_path / "world")
     assert len(list(tmp_path.glob(".world-*"))) == 2
     assert fingerprint({"seed": 1}) != fingerprint({"seed": 2}) and fingerprint({"seed": 1}) == fingerprint({"seed": 1})
+
+
+def test_unfinished_folders_are_named_and_cleaned(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    old, busy = tmp_path / f".world-{'a' * 16}", tmp_path / f".world-{'b' * 16}"
+    others = [tmp_path / f".world-{'c' * 15}", tmp_path / f".world-2-{'d' * 16}", tmp_path / f".worlds-{'e' * 16}"]
+    for path in (old, busy, *others):
+        path.mkdir()
+        (path / "file").touch()
+    with new_folder(tmp_path / "world", "f" * 16, False):
+        pass
+    assert f"{old}, {busy}; --clean deletes them" in capsys.readouterr().err and old.exists()
+    handle = os.open(busy, os.O_RDONLY)
+    fcntl.flock(handle, fcntl.LOCK_EX)
+    options = ["reid", "--pids", "2", "--cameras", "2", "--width", "16", "--height", "32", "--overwrite"]
+    (tmp_path / "world" / "annotations.json").touch()
+    assert main([*options, "--clean", "--out", str(tmp_path / "world")]) == 0
+    told = capsys.readouterr().err
+    assert f"{old} deleted" in told and f"{busy} stays" in told
+    assert not old.exists() and busy.exists() and all(path.exists() for path in others)
+    os.close(handle)
+
+
+@pytest.mark.parametrize(("seconds", "text"), [(3.4, "3 s"), (300.0, "5 min"), (7500.0, "2 h 05 min")])
+def test_the_time_left_is_told(seconds: float, text: str) -> None:
+    assert _time(seconds) == text
 
 
 def test_two_runs_cannot_write_the_same_folder(tmp_path: Path) -> None:
