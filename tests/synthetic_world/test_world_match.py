@@ -156,6 +156,17 @@ def test_crops_of_a_match_say_role_team_and_number(tmp_path: Path) -> None:
     assert {(role, team) for role, team, _ in set().union(*(told[n] for n in range(1, 7)))} >= {("player", 1)}
 
 
+def test_matches_are_the_same_in_any_number_of_processes(tmp_path: Path) -> None:
+    options = ReidOptions(pids=3, cameras=2, crowd=MATCH, width=32, height=64, clothes_change=True)
+    for processes in (1, 2):
+        write_reid(options, tmp_path / str(processes), processes=processes)
+    first, second = (
+        {path.relative_to(tmp_path / name): path.read_bytes() for path in (tmp_path / name).rglob("*.*")}
+        for name in ("1", "2")
+    )
+    assert first and first == second
+
+
 def test_frames_of_a_match_say_role_team_and_number(tmp_path: Path) -> None:
     options = MotOptions(sequences=1, frames=2, people=12, cameras=2, crowd=MATCH, width=160, height=96)
     names = write_mot(options, tmp_path / "mot")
