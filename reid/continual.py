@@ -6,9 +6,8 @@ pseudo-labelled images together.
 """
 
 import dataclasses
-import os
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,6 +16,7 @@ from accelerate.utils import broadcast_object_list, gather_object
 from torch import nn
 
 from reid.cluster_features import ClusterableFeatures, embed_for_clusters
+from reid.continual_options import ContinualOptions
 from reid.data.base import DISTRACTOR_PID, ReIDDataset, Sample, Split, relabel
 from reid.data.images import Preprocessing
 from reid.data.unlabelled import read_unlabelled, shared_images
@@ -25,40 +25,6 @@ from reid.models.cameras import CameraVectors
 from reid.pseudo_labels import OUTLIER, PseudoLabels, cluster, purity
 
 Say = Callable[[str], None]
-
-
-@dataclasses.dataclass(frozen=True)
-class ContinualOptions:
-    """How images without labels are clustered and learnt from.
-
-    Attributes:
-        eps: DBSCAN's radius, a Jaccard distance above 0 and below 1.
-        min_samples: Images that make a core of a cluster; None takes min(10, cameras + 1).
-        k1: Neighbourhoods of the Jaccard graph.
-        k2: Neighbours whose weights are averaged there.
-        camera_bias: Removes the cameras' bias before clustering.
-        epochs: Passes over source and pseudo-labelled images.
-        lr: Learning rate of Adam.
-        step_epochs: The rate falls to a tenth after every so many epochs.
-        backend: Who clusters, see `reid.pseudo_labels.cluster`.
-    """
-
-    eps: float = 0.5
-    min_samples: int | None = None
-    k1: int = 20
-    k2: int = 6
-    camera_bias: bool = True
-    epochs: int = 40
-    lr: float = 7e-5
-    step_epochs: int = 20
-    backend: Literal["auto", "scikit-learn", "cuml"] = "auto"
-
-    def __post_init__(self) -> None:
-        if self.epochs < 0 or self.step_epochs < 1 or self.lr <= 0:
-            raise ValueError(
-                f"continual epochs, step_epochs, lr: got {self.epochs}, {self.step_epochs}, {self.lr}, allowed: 0 or "
-                "more, 1 or more, above 0"
-            )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -111,42 +77,34 @@ class Adaptation:
         }
 
 
-def choose_unlabelled(
-    target: ReIDDataset,
-    folder: str | os.PathLike[str] | None = None,
-    on: Literal["test", "train"] = "test",
-    *,
-    same_cameras: bool = True,
-) -> Unlabelled:
+def choose_unlabelled(target: ReIDDataset, options: ContinualOptions) -> Unlabelled:
     """Returns the images to adapt to, and the protocol that follows from them.
 
+    Test images make it transductive, the folder's own ones too: their files are compared with those of the test set.
+
     Args:
-        target: The dataset that is scored in the end.
-        folder: Unlabelled images of one's own, of any layout: inductive, unless some of them are test images.
-        on: Without a folder: "test" takes query and gallery, as the original does, which is transductive; "train" the
-            training images of the target, without their labels, which is inductive.
-        same_cameras: The target is the source dataset, not another one.
+        target: The dataset that is scored in the end: the --cross-domain one, if any.
+        options: Which images.
 
     Raises:
         FileNotFoundError: When the folder is missing.
-        ValueError: When the folder holds no image or `on` is unknown.
+        ValueError: When the folder holds no image.
     """
     test = [*target.query, *target.gallery]
-    if folder is not None:
-        samples = read_unlabelled(folder)
+    if options.unlabelled is not None:
+        samples = read_unlabelled(options.unlabelled)
         known = any(sample.camid >= 0 for sample in samples)
         shared = shared_images(samples, test)
         if not shared:
-            return Unlabelled(samples, "inductive", str(folder), known)
-        origin = f"{folder}, which holds {len(shared)} images of the test set (e.g. {shared[0]})"
+            return Unlabelled(samples, "inductive", str(options.unlabelled), known)
+        origin = f"{options.unlabelled}, which holds {len(shared)} images of the test set (e.g. {shared[0]})"
         return Unlabelled(samples, "transductive", origin, known)
-    if on == "test":
-        origin = f"query and gallery of {target.name}, without their labels"
-        return Unlabelled(test, "transductive", origin, target.cameras_known, same_cameras)
-    if on == "train":
+    same_cameras = options.cross_domain is None
+    if options.continual_on == "train":
         origin = f"training images of {target.name}, without their labels"
         return Unlabelled(list(target.train), "inductive", origin, target.cameras_known, same_cameras)
-    raise ValueError(f"continual_on: got {on!r}, allowed: test, train")
+    origin = f"query and gallery of {target.name}, without their labels"
+    return Unlabelled(test, "transductive", origin, target.cameras_known, same_cameras)
 
 
 def adapt(
@@ -158,7 +116,7 @@ def adapt(
     *,
     preprocessing: Preprocessing,
     accelerator: Accelerator,
-    options: ContinualOptions | None = None,
+    options: ContinualOptions,
     batch_size: int = 64,
     say: Say = print,
 ) -> Adaptation:
@@ -172,11 +130,12 @@ def adapt(
         loss: For the source identities. Grown in place.
         source: The images that the network was trained on.
         unlabelled: From `choose_unlabelled`.
-        train: Trains model and loss, as they are then, on the samples it is given, with labels by `relabel`: by
-            `reid.training.build_trainer`, with new optimisers, because those of before do not know the new rows.
+        train: Trains model and loss, as they are then, on the samples it is given, with labels by `relabel`, through
+            the one loop and for `options.continual_epochs`. Its optimisers are new ones (`optimisation_changes`),
+            because those of before do not know the new rows.
         preprocessing: What the network's input wants.
         accelerator: Its processes share the embedding; one clusters.
-        options: None takes the defaults.
+        options: How the images are clustered.
         batch_size: Images a forward pass while embedding.
         say: Told what happens, on the main process only.
 
@@ -184,7 +143,6 @@ def adapt(
         ValueError: When the network does not fit the source, its cameras are not those of the new images, or there is
             no cluster.
     """
-    options = options or ContinualOptions()
     num_source = len(relabel(source))
     _check_model(model, num_source, unlabelled)
     main_say: Say = say if accelerator.is_main_process else lambda _: None
@@ -305,10 +263,10 @@ def _cluster(
         camids,
         options.eps,
         options.min_samples,
-        k1=options.k1,
-        k2=options.k2,
+        k1=options.cluster_k1,
+        k2=options.cluster_k2,
         camera_bias=options.camera_bias,
-        backend=options.backend,
+        backend=options.cluster_backend,
     )
 
 

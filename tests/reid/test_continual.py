@@ -19,7 +19,8 @@ from torch import nn
 
 import reid.continual
 from reid.cluster_features import ClusterableFeatures, embed_for_clusters
-from reid.continual import Adaptation, ContinualOptions, Unlabelled, adapt, choose_unlabelled, pseudo_labelled
+from reid.continual import Adaptation, Unlabelled, adapt, choose_unlabelled, pseudo_labelled
+from reid.continual_options import ContinualOptions
 from reid.data import read_dataset
 from reid.data.base import ReIDDataset, Sample, Split, relabel
 from reid.data.images import Preprocessing, load_image
@@ -29,7 +30,7 @@ from reid.models.heads import BNNeckHead
 from reid.pseudo_labels import PseudoLabels
 
 SIZE = Preprocessing(16, 16)
-OPTIONS = ContinualOptions(k1=8, k2=3, min_samples=3, epochs=0)
+OPTIONS = ContinualOptions(continual=True, cluster_k1=8, cluster_k2=3, min_samples=3)
 
 
 class TinyNet(nn.Module):
@@ -72,7 +73,7 @@ def run(data: ReIDDataset, model: TinyNet, loss: CombinedLoss) -> Run:
     def start(unlabelled: Unlabelled | None = None, **options: Any) -> Adaptation:
         keywords: dict[str, Any] = {"options": OPTIONS, "train": lambda samples: None, "say": lambda text: None}
         keywords |= {"preprocessing": SIZE, "accelerator": Accelerator(cpu=True)}
-        return adapt(model, loss, data.train, unlabelled or choose_unlabelled(data), **(keywords | options))
+        return adapt(model, loss, data.train, unlabelled or choose_unlabelled(data, OPTIONS), **(keywords | options))
 
     return start
 
@@ -110,7 +111,7 @@ def test_clusters_become_identities_behind_those_of_the_source(
 def test_true_labels_of_unlabelled_images_do_not_matter(run: Run, data: ReIDDataset, model: TinyNet) -> None:
     state = {name: value.clone() for name, value in model.state_dict().items()}
     base = run()
-    test = choose_unlabelled(data)
+    test = choose_unlabelled(data, OPTIONS)
     shuffled = [dataclasses.replace(sample, pid=index % 7) for index, sample in enumerate(test.samples)]
     fresh = TinyNet(8)
     fresh.load_state_dict(state)
@@ -144,7 +145,7 @@ def test_a_folder_of_its_own_is_inductive(run: Run, data: ReIDDataset, tmp_path:
         image.write_bytes(Path(sample.path).read_bytes() + b"\0")  # another file, the same picture
     (tmp_path / "inbox" / "broken.jpg").write_bytes(b"none")
     said: list[str] = []
-    unlabelled = choose_unlabelled(data, tmp_path / "inbox")
+    unlabelled = choose_unlabelled(data, dataclasses.replace(OPTIONS, unlabelled=tmp_path / "inbox"))
     assert (unlabelled.protocol, unlabelled.cameras_known) == ("inductive", False)
     adaptation = run(unlabelled, say=said.append)
     assert adaptation.protocol == "inductive" and adaptation.purity is None
@@ -156,17 +157,21 @@ def test_a_folder_of_its_own_is_inductive(run: Run, data: ReIDDataset, tmp_path:
 
 def test_a_folder_with_test_images_is_transductive(data: ReIDDataset, tmp_path: Path) -> None:
     shutil.copy(data.query[0].path, tmp_path / "innocent.jpg")
-    unlabelled = choose_unlabelled(data, tmp_path)
+    unlabelled = choose_unlabelled(data, dataclasses.replace(OPTIONS, unlabelled=tmp_path))
     assert unlabelled.protocol == "transductive" and "1 images of the test set" in unlabelled.origin
 
 
-def test_training_images_of_the_target_are_inductive(data: ReIDDataset) -> None:
-    assert choose_unlabelled(data, on="train").protocol == "inductive"
-    with pytest.raises(ValueError, match="continual_on: got 'all', allowed: test, train"):
-        choose_unlabelled(data, on="all")  # type: ignore[arg-type]
+def test_training_images_of_another_target_are_inductive(data: ReIDDataset) -> None:
+    options = dataclasses.replace(OPTIONS, cross_domain=Path("other"), continual_on="train")
+    unlabelled = choose_unlabelled(data, options)
+    assert (unlabelled.protocol, unlabelled.samples, unlabelled.same_cameras) == ("inductive", data.train, False)
+    unlabelled = choose_unlabelled(data, dataclasses.replace(options, continual_on="test"))
+    assert (unlabelled.protocol, unlabelled.same_cameras) == ("transductive", False)
 
 
-@pytest.mark.parametrize("options", [{"eps": 0.05}, {"min_samples": 10}, {"k1": 2}, {"k2": 1, "eps": 0.1}])
+@pytest.mark.parametrize(
+    "options", [{"eps": 0.05}, {"min_samples": 10}, {"cluster_k1": 2}, {"cluster_k2": 1, "eps": 0.1}]
+)
 def test_options_reach_the_clusters(run: Run, options: dict[str, Any]) -> None:
     try:
         found = run(options=dataclasses.replace(OPTIONS, **options)).labels
@@ -186,7 +191,7 @@ def test_outliers_are_dropped_and_cameras_numbered() -> None:
 
 
 def test_a_network_of_other_identities_or_cameras_is_refused(run: Run, model: TinyNet, data: ReIDDataset) -> None:
-    other = choose_unlabelled(data, same_cameras=False)
+    other = choose_unlabelled(data, dataclasses.replace(OPTIONS, cross_domain=Path()))
     model.head.cameras = CameraVectors(3, 6, 1.0)
     with pytest.raises(ValueError, match=r"vectors of its 3 cameras .* --cam-factor 0"):
         run(other)
@@ -201,10 +206,30 @@ def test_camera_vectors_of_the_same_cameras_are_used(run: Run, model: TinyNet) -
     assert run().labels.num_clusters == 6
 
 
-def test_bad_options() -> None:
-    for options in ({"epochs": -1}, {"step_epochs": 0}, {"lr": 0.0}):
-        with pytest.raises(ValueError, match="continual epochs, step_epochs, lr"):
-            ContinualOptions(**options)
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"eps": 1.0}, "eps: got 1.0, allowed: above 0, below 1"),
+        ({"min_samples": 0}, "min_samples: got 0"),
+        ({"cluster_k1": 0}, "cluster_k1: got 0"),
+        ({"cluster_k2": 0}, "cluster_k2: got 0"),
+        ({"continual_epochs": -1}, "continual_epochs: got -1"),
+        ({"continual_lr": 0.0}, "continual_lr: got 0.0"),
+        ({"continual_step_epochs": 0}, "continual_step_epochs: got 0"),
+        ({"continual": False, "eps": 0.6}, "eps: got 0.6 without --continual"),
+        ({"continual": False, "unlabelled": Path("x")}, "unlabelled: got x without --continual"),
+        ({"unlabelled": Path("x"), "continual_on": "test"}, "continual_on: got test beside --unlabelled x"),
+        ({"continual_on": "train"}, "got train without --cross-domain"),
+        ({"cross_dataset": "msmt17"}, "cross_dataset: got msmt17 without --cross-domain"),
+    ],
+)
+def test_bad_options(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        ContinualOptions(**({"continual": True} | options))
+
+
+def test_scores_on_another_set_need_no_continual_training() -> None:
+    assert ContinualOptions(cross_domain=Path("x"), cross_dataset="msmt17").continual is False
 
 
 def test_features_leave_the_network_as_it_was(model: TinyNet, data: ReIDDataset) -> None:
@@ -259,7 +284,7 @@ def test_processes_share_the_work(
         options = dataclasses.replace(OPTIONS, min_samples=min_samples)
         try:
             keywords: dict[str, Any] = {"preprocessing": SIZE, "accelerator": accelerator, "options": options}
-            found = adapt(*own, data.train, choose_unlabelled(data), lambda samples: None, say=str, **keywords)
+            found = adapt(*own, data.train, choose_unlabelled(data, OPTIONS), lambda samples: None, say=str, **keywords)
             return found.labels.labels.tolist(), own[0].head.classifier.weight.sum().item()  # type: ignore[union-attr]
         except ValueError as error:
             return str(error)

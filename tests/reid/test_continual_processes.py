@@ -11,7 +11,8 @@ import json, sys
 from pathlib import Path
 import torch
 from accelerate import Accelerator
-from reid.continual import ContinualOptions, adapt, choose_unlabelled
+from reid.continual import adapt, choose_unlabelled
+from reid.continual_options import ContinualOptions
 from reid.data import read_dataset
 from reid.data.images import Preprocessing
 from reid.losses import CombinedLoss
@@ -27,9 +28,9 @@ for min_samples in (3, 60):
     torch.manual_seed(0)
     model = build_model("seres18", 8)
     loss = CombinedLoss({"triplet": 1.0, "center": 5e-4}, num_classes=8, feature_size=model.embedding_size)
-    options = ContinualOptions(eps=0.7, k1=8, k2=3, min_samples=min_samples)
+    options = ContinualOptions(True, eps=0.7, cluster_k1=8, cluster_k2=3, min_samples=min_samples)
     try:
-        found = adapt(model, loss, data.train, choose_unlabelled(data), lambda samples: None, options=options,
+        found = adapt(model, loss, data.train, choose_unlabelled(data, options), lambda samples: None, options=options,
                       preprocessing=Preprocessing(32, 16), accelerator=accelerator, batch_size=1)
         rows = model.head.classifier.weight.detach()[8:].sum(1).tolist()
         result.append({"labels": found.labels.labels.tolist(), "rows": rows})
