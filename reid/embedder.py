@@ -9,8 +9,8 @@ import numpy as np
 
 from reid.data.images import Preprocessing
 
-# Maps uint8 (N, 3, H, W) to float (N, D).
-Backend = Callable[[np.ndarray], np.ndarray]
+# Maps uint8 (N, 3, H, W) and camids int64 (N,) or None to float (N, D).
+Backend = Callable[[np.ndarray, np.ndarray | None], np.ndarray]
 PRECISIONS = ("fp32", "bf16", "fp16")
 
 
@@ -25,10 +25,13 @@ class Embedder:
         batch_size: Crops a forward pass.
         preprocessing: Overrides what the file says of itself.
         threads: CPU threads of an .onnx file; None takes one a core.
+        camera: The camera of all crops, for a network that was trained with camera vectors. Networks without take it
+            and give the same embeddings for every camera; an exported one has its camera inside and takes no other.
 
     Attributes:
         preprocessing: What is applied to each crop.
         name: The file name, or "model".
+        needs_cameras: Whether each call must say the cameras: the network has camera vectors and none was fixed.
 
     Raises:
         FileNotFoundError: When the file is missing.
@@ -44,6 +47,7 @@ class Embedder:
         batch_size: int = 32,
         preprocessing: Preprocessing | None = None,
         threads: int | None = None,
+        camera: int | None = None,
     ) -> None:
         path = Path(source)
         if precision not in PRECISIONS:
@@ -64,11 +68,17 @@ class Embedder:
             from reid.torch_backend import open_checkpoint
 
             backend, found = open_checkpoint(path, device, precision)
-        self._set(backend, preprocessing or found, batch_size, path.name)
+        self._set(backend, preprocessing or found, batch_size, path.name, camera)
 
     @classmethod
     def from_model(
-        cls, model: Any, preprocessing: Preprocessing, *, device: Any = "cpu", batch_size: int = 32
+        cls,
+        model: Any,
+        preprocessing: Preprocessing,
+        *,
+        device: Any = "cpu",
+        batch_size: int = 32,
+        camera: int | None = None,
     ) -> "Embedder":
         """Wraps a `torch.nn.Module` that returns a `ReIDOutput`; the module is used as it is, not copied.
 
@@ -77,38 +87,56 @@ class Embedder:
             preprocessing: What its input wants.
             device: By name, as above, or a device of torch.
             batch_size: Crops a forward pass.
+            camera: The camera of all crops, as above.
         """
         from reid.torch_backend import TorchBackend
 
         embedder = cls.__new__(cls)
-        embedder._set(TorchBackend(model, preprocessing, device, "fp32"), preprocessing, batch_size, "model")
+        embedder._set(TorchBackend(model, preprocessing, device, "fp32"), preprocessing, batch_size, "model", camera)
         return embedder
 
-    def _set(self, backend: Backend, preprocessing: Preprocessing, batch_size: int, name: str) -> None:
+    def _set(
+        self, backend: Backend, preprocessing: Preprocessing, batch_size: int, name: str, camera: int | None
+    ) -> None:
         if batch_size < 1:
             raise ValueError(f"batch_size: got {batch_size}, allowed: 1 or more")
+        num_cameras: int | None = getattr(backend, "num_cameras", None)
+        baked: int | None = getattr(backend, "camera", None)
+        if camera is not None and (camera < 0 or camera >= (num_cameras or np.inf)):
+            raise ValueError(f"camera: got {camera}, allowed: 0 to {num_cameras - 1 if num_cameras else '...'}")
+        if camera is not None and baked is not None and camera != baked:
+            raise ValueError(f"camera: got {camera}, but {name} was exported for camera {baked}; export it again")
         self._backend = backend
         self.preprocessing = preprocessing
         self.batch_size = batch_size
         self.name = name
+        self.camera = camera
+        self.needs_cameras = bool(num_cameras) and camera is None
 
-    def __call__(self, images: Sequence[np.ndarray]) -> np.ndarray:
+    def __call__(self, images: Sequence[np.ndarray], camids: Sequence[int] | np.ndarray | None = None) -> np.ndarray:
         """Embeds crops.
 
         Args:
             images: uint8 RGB arrays (H, W, 3) of any size.
+            camids: The camera of each crop, for a network that was trained with camera vectors; a network without
+                gives the same embeddings with them.
 
         Returns:
             float32 (N, D) with rows of norm 1; (0, 0) for no images.
 
         Raises:
-            ValueError: When an image is empty or of another type, or when the network returns NaN or infinity.
+            ValueError: When an image is empty or of another type, when the network returns NaN or infinity, or when
+                cameras are missing, unknown to the network, or given although one was fixed.
         """
+        cameras = self._cameras(len(images), camids)
         if not len(images):
             return np.zeros((0, 0), np.float32)
-        starts = range(0, len(images), self.batch_size)
-        chunks = (self.preprocessing.batch(images[start : start + self.batch_size]) for start in starts)
-        embeddings = np.concatenate([np.asarray(self._backend(chunk), np.float32) for chunk in chunks])
+        rows = []
+        for start in range(0, len(images), self.batch_size):
+            part = slice(start, start + self.batch_size)
+            batch = self.preprocessing.batch(images[part])
+            rows.append(np.asarray(self._backend(batch, None if cameras is None else cameras[part]), np.float32))
+        embeddings = np.concatenate(rows)
         broken = ~np.isfinite(embeddings).all(axis=1)
         if broken.any():
             raise ValueError(
@@ -117,3 +145,17 @@ class Embedder:
             )
         norms = np.linalg.norm(embeddings, axis=1, keepdims=True)
         return embeddings / np.maximum(norms, 1e-12)
+
+    def _cameras(self, count: int, camids: Sequence[int] | np.ndarray | None) -> np.ndarray | None:
+        """Returns the camera of each crop, int64 (count,), or None when nothing is known."""
+        if camids is None:
+            return None if self.camera is None else np.full(count, self.camera)
+        cameras = np.asarray(camids, np.int64)
+        if cameras.shape != (count,):
+            raise ValueError(f"camids: got shape {cameras.shape}, allowed: ({count},), one an image")
+        fixed = getattr(self._backend, "camera", None) if self.camera is None else self.camera
+        if fixed is not None and (cameras != fixed).any():
+            raise ValueError(
+                f"camids: got {int(cameras[cameras != fixed][0])}, but {self.name} is fixed to camera {fixed}"
+            )
+        return cameras

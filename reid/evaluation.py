@@ -53,7 +53,11 @@ def embed_samples(embed: EmbedFunction, samples: Sequence[Sample], label: str, q
     starts = range(0, len(samples), _CHUNK)
     rows = []
     for start in track(starts, description=label, disable=quiet):
-        rows.append(embed(load_crops(samples[start : start + _CHUNK])))
+        part = samples[start : start + _CHUNK]
+        crops = load_crops(part)
+        # Only networks with camera vectors are told the cameras; other functions need not know the argument.
+        told = getattr(embed, "needs_cameras", False)
+        rows.append(embed(crops, camids=[sample.camid for sample in part]) if told else embed(crops))  # type: ignore[call-arg]
     return np.concatenate(rows)
 
 

@@ -21,7 +21,7 @@ from reid.config import run_entry_point
 from reid.data.images import Preprocessing
 from reid.files import atomic_path, write_json
 from reid.onnx_backend import CARD_KEY, open_session
-from reid.torch_backend import load_model
+from reid.torch_backend import count_cameras, load_model
 
 INPUT_KINDS = ("float32", "uint8")
 OPSET = 18
@@ -37,6 +37,8 @@ class ExportConfig:
     """The .onnx file to write; its card goes beside it as .onnx.json, for people."""
     input_kind: str = "float32"
     """"float32" takes normalised images, "uint8" has the normalisation inside."""
+    camera: int | None = None
+    """The camera whose images the file will see; asked for, and only taken, where the network has camera vectors."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,10 +63,14 @@ class EmbeddingNetwork(nn.Module):
         model: Returns a `ReIDOutput`.
         preprocessing: Mean and standard deviation.
         input_kind: "float32" or "uint8".
+        camera: The camera of all images, None for a model without cameras.
     """
 
-    def __init__(self, model: nn.Module, preprocessing: Preprocessing, input_kind: str) -> None:
+    def __init__(
+        self, model: nn.Module, preprocessing: Preprocessing, input_kind: str, camera: int | None = None
+    ) -> None:
         super().__init__()
+        self.register_buffer("camera", None if camera is None else torch.tensor([camera]))
         self.model = model
         self.inside = input_kind == "uint8"
         self.register_buffer("mean", 255.0 * torch.tensor(preprocessing.mean).view(1, 3, 1, 1))
@@ -74,7 +80,8 @@ class EmbeddingNetwork(nn.Module):
         """Maps (N, 3, H, W) to embeddings (N, D), not L2-normalised."""
         if self.inside:
             images = (images.float() - self.mean) / self.std  # type: ignore[operator]
-        return self.model(images).embeddings
+        # One number for the whole batch: its vector is added to every row.
+        return self.model(images, self.camera).embeddings
 
 
 def export_onnx(
@@ -83,6 +90,7 @@ def export_onnx(
     *,
     input_kind: str = "float32",
     min_cosine: float = 0.9999,
+    camera: int | None = None,
 ) -> Parity:
     """Writes a checkpoint as ONNX and compares it with torch.
 
@@ -91,12 +99,14 @@ def export_onnx(
         path: The .onnx file; it appears only when the comparison holds.
         input_kind: "float32": the input `images` is (N, 3, H, W), normalised already. "uint8": it is uint8 RGB.
         min_cosine: The least cosine between torch's and ONNX's embedding of an image.
+        camera: For a network with camera vectors, the one that goes into the file, which then takes images alone.
 
     Returns:
         What the comparison gave, on images in batches of 1 and 5.
 
     Raises:
-        ValueError: When the input kind is unknown, the path does not end in .onnx, or the two do not agree.
+        ValueError: When the input kind is unknown, the path does not end in .onnx, the two do not agree, or camera
+            is missing, unknown, or given for a network without camera vectors.
     """
     path = Path(path)
     if input_kind not in INPUT_KINDS:
@@ -104,8 +114,10 @@ def export_onnx(
     if path.suffix != ".onnx":
         raise ValueError(f"out: got {path}, allowed: a file name that ends in .onnx")
     model, card = load_model(Path(checkpoint), with_classifier=False)
-    network = EmbeddingNetwork(model, card.preprocessing, input_kind).eval()
-    card = dataclasses.replace(card, num_classes=0, input_kind=input_kind)
+    _check_camera(camera, count_cameras(model))
+    network = EmbeddingNetwork(model, card.preprocessing, input_kind, camera).eval()
+    options = card.options if camera is None else card.options | {"camera": camera}
+    card = dataclasses.replace(card, num_classes=0, input_kind=input_kind, options=options)
     with atomic_path(path) as temporary:
         _write(network, card, temporary)
         parity = _compare(network, card, temporary)
@@ -113,6 +125,13 @@ def export_onnx(
             raise ValueError(f"{checkpoint}: ONNX and torch disagree ({parity}), allowed: cosine {min_cosine} or more")
     write_json(path.with_name(f"{path.name}.json"), card.to_dict() | {"parity": dataclasses.asdict(parity)})
     return parity
+
+
+def _check_camera(camera: int | None, num_cameras: int) -> None:
+    if num_cameras and (camera is None or not 0 <= camera < num_cameras):
+        raise ValueError(f"camera: got {camera}, allowed: 0 to {num_cameras - 1}, one of the training's cameras")
+    if not num_cameras and camera is not None:
+        raise ValueError(f"camera: got {camera}, allowed: none, for this network has no camera vectors")
 
 
 def _example(card: Card, count: int) -> torch.Tensor:
@@ -163,7 +182,7 @@ def _compare(network: EmbeddingNetwork, card: Card, path: Path) -> Parity:
 
 def main(config: ExportConfig) -> None:
     """Exports and prints the comparison."""
-    parity = export_onnx(config.ckpt, config.out, input_kind=config.input_kind)
+    parity = export_onnx(config.ckpt, config.out, input_kind=config.input_kind, camera=config.camera)
     size = config.out.stat().st_size / 2**20
     print(f"wrote {config.out} ({size:.1f} MiB, {config.input_kind} input)")
     print(

@@ -21,16 +21,24 @@ class OnnxBackend:
         session: Takes one input (N, 3, H, W), float32 (normalised) or uint8; its first output is (N, D).
         preprocessing: Normalises the batches for a float32 input.
         fixed_batch: The only batch size that the session takes, None when any will do.
+        camera: The camera that the network was exported for, None when it knows none.
     """
 
-    def __init__(self, session: ort.InferenceSession, preprocessing: Preprocessing, fixed_batch: int | None) -> None:
+    def __init__(
+        self,
+        session: ort.InferenceSession,
+        preprocessing: Preprocessing,
+        fixed_batch: int | None,
+        camera: int | None = None,
+    ) -> None:
         self.session = session
         self.preprocessing = preprocessing
         self.fixed_batch = fixed_batch
+        self.camera = camera
         self.input = session.get_inputs()[0]
 
-    def __call__(self, batch: np.ndarray) -> np.ndarray:
-        """Maps uint8 (N, 3, H, W) to float32 (N, D)."""
+    def __call__(self, batch: np.ndarray, camids: np.ndarray | None = None) -> np.ndarray:
+        """Maps uint8 (N, 3, H, W) to float32 (N, D); the embedder has compared camids with the camera inside."""
         count = len(batch)
         if self.fixed_batch and count < self.fixed_batch:
             batch = np.concatenate([batch, np.repeat(batch[-1:], self.fixed_batch - count, axis=0)])
@@ -110,14 +118,18 @@ def open_onnx(
     if inputs[0].type not in ("tensor(float)", "tensor(uint8)"):
         raise ValueError(f"{path}: got input of type {inputs[0].type}, allowed: tensor(float), tensor(uint8)")
     metadata = session.get_modelmeta().custom_metadata_map
-    if preprocessing is None and CARD_KEY in metadata:
+    camera = None
+    if CARD_KEY in metadata:
         try:
-            preprocessing = Preprocessing.from_dict(json.loads(metadata[CARD_KEY])["preprocessing"])
-        except (ValueError, KeyError, TypeError) as error:
-            raise ValueError(f"{path}: its card cannot be read ({error}); give preprocessing=") from error
+            card = json.loads(metadata[CARD_KEY])
+            camera = card.get("options", {}).get("camera")
+            preprocessing = preprocessing or Preprocessing.from_dict(card["preprocessing"])
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            if preprocessing is None:
+                raise ValueError(f"{path}: its card cannot be read ({error}); give preprocessing=") from error
     if preprocessing is None:
         if not isinstance(shape[2], int) or not isinstance(shape[3], int):
             raise ValueError(f"{path}: has no card and no fixed input size ({shape}); give preprocessing=")
         preprocessing = Preprocessing(height=shape[2], width=shape[3])
     fixed_batch = shape[0] if isinstance(shape[0], int) else None
-    return OnnxBackend(session, preprocessing, fixed_batch), preprocessing, fixed_batch
+    return OnnxBackend(session, preprocessing, fixed_batch, camera), preprocessing, fixed_batch

@@ -10,6 +10,7 @@ from reid.checkpoint import Card, load_checkpoint
 from reid.data.images import Preprocessing
 from reid.devices import parse_device
 from reid.models import build_model
+from reid.models.cameras import CameraVectors
 
 _AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -22,6 +23,9 @@ class TorchBackend:
         preprocessing: Normalises the batches.
         device: "auto", "cpu", "cuda" or "cuda:N", or a device of torch.
         precision: "fp32", or "bf16" and "fp16" by autocast.
+
+    Attributes:
+        num_cameras: Cameras that the model has vectors of; 0 for a model without.
     """
 
     def __init__(
@@ -31,17 +35,30 @@ class TorchBackend:
         self.model = model.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.preprocessing = preprocessing
         self.autocast = _AUTOCAST.get(precision)
+        self.num_cameras = count_cameras(model)
 
     @torch.inference_mode()
-    def __call__(self, batch: np.ndarray) -> np.ndarray:
-        """Maps uint8 (N, 3, H, W) to float32 (N, D)."""
+    def __call__(self, batch: np.ndarray, camids: np.ndarray | None = None) -> np.ndarray:
+        """Maps uint8 (N, 3, H, W), and camids int64 (N,) for a model that has cameras, to float32 (N, D)."""
+        if camids is not None and self.num_cameras:
+            wrong = (camids < 0) | (camids >= self.num_cameras)
+            if wrong.any():
+                raise ValueError(
+                    f"camids: got {camids[wrong][0]}, allowed: 0 to {self.num_cameras - 1}, as in training"
+                )
         was_training = self.model.training
         self.model.eval()
         images = torch.from_numpy(self.preprocessing.normalise(batch)).to(self.device)
+        cameras = None if camids is None else torch.from_numpy(camids).to(self.device)
         with torch.autocast(self.device.type, dtype=self.autocast, enabled=self.autocast is not None):
-            output = self.model(images.contiguous(memory_format=torch.channels_last))
+            output = self.model(images.contiguous(memory_format=torch.channels_last), cameras)
         self.model.train(was_training)
         return output.embeddings.float().cpu().numpy()
+
+
+def count_cameras(model: nn.Module) -> int:
+    """Returns how many cameras a model has vectors of; 0 for a model without."""
+    return next((len(module.vectors) for module in model.modules() if isinstance(module, CameraVectors)), 0)
 
 
 def _open_device(name: str) -> torch.device:
@@ -60,7 +77,9 @@ def load_model(path: Path, *, with_classifier: bool = True) -> tuple[nn.Module, 
         ValueError: When the file is damaged or its weights do not fit the backbone that its card names.
     """
     state, card = load_checkpoint(path)
-    model = build_model(card.backbone, card.num_classes if with_classifier else 0, **card.options)
+    # The checkpoint's own weights follow; those that the training started from need not be on this machine.
+    options = {name: value for name, value in card.options.items() if name not in ("pretrained", "weights")}
+    model = build_model(card.backbone, card.num_classes if with_classifier else 0, **options)
     if not with_classifier:
         state = {name: tensor for name, tensor in state.items() if "classifier" not in name}
     try:

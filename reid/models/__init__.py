@@ -1,6 +1,7 @@
 """Backbones by name."""
 
 import dataclasses
+import functools
 import inspect
 from collections.abc import Callable
 from typing import Any
@@ -32,7 +33,7 @@ def build_model(name: str, num_classes: int = 0, **options: Any) -> nn.Module:
     Camera numbers are needed by a model with camera vectors and unused by others.
 
     Args:
-        name: A name from `list_models`.
+        name: A name from `list_models`, or "timm:NAME" for a network of timm (options: see `TimmBackbone`).
         num_classes: Training identities; 0 builds no classifier.
         options: Options of that model, and those of `GenericOptions`, which every model has.
 
@@ -40,18 +41,27 @@ def build_model(name: str, num_classes: int = 0, **options: Any) -> nn.Module:
         ValueError: When the name or an option is unknown, or options contradict each other; the message lists what is
             allowed.
     """
-    if name not in MODELS:
-        raise ValueError(f"backbone: got {name!r}, allowed: {', '.join(list_models())}")
-    build = MODELS[name]
-    own = [parameter for parameter in inspect.signature(build).parameters if parameter != "num_classes"]
+    build = _builder(name)
+    own = [parameter for parameter in inspect.signature(build).parameters if parameter not in ("name", "num_classes")]
     shared = [field.name for field in dataclasses.fields(GenericOptions)]
     unknown = sorted(set(options) - {*own, *shared})
     if unknown:
         raise ValueError(f"{name}: unknown option {', '.join(unknown)}; allowed: {', '.join([*own, *shared])}")
     generic = GenericOptions(**{key: value for key, value in options.items() if key in shared})
-    model: Any = build(num_classes, **{key: value for key, value in options.items() if key in own})
+    model: Any = build(num_classes=num_classes, **{key: value for key, value in options.items() if key in own})
     if generic.cam_factor > 0:
         model.add_cameras(generic.num_cameras, generic.cam_factor)
     if generic.renorm != "off":
         convert_to_renorm(model, instances=generic.renorm_instances, warmup=generic.renorm_warmup)
     return model
+
+
+def _builder(name: str) -> Callable[..., nn.Module]:
+    if name.startswith("timm:"):
+        # timm takes seconds to import.
+        from reid.models.timm_backbone import TimmBackbone
+
+        return functools.partial(TimmBackbone, name.removeprefix("timm:"))
+    if name not in MODELS:
+        raise ValueError(f"backbone: got {name!r}, allowed: {', '.join(list_models())}, timm:NAME")
+    return MODELS[name]

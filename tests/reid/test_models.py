@@ -1,3 +1,5 @@
+from typing import Any
+
 import pytest
 import torch
 
@@ -27,6 +29,45 @@ def test_every_model_returns_one_output_in_every_mode(name: str) -> None:
 )
 def test_parameter_counts(name: str, options: dict[str, str], millions: float) -> None:
     assert parameter_count(build_model(name, **options)) / 1e6 == pytest.approx(millions, abs=0.05)
+
+
+@pytest.mark.parametrize("name", list_models())
+@torch.no_grad()
+def test_every_option_changes_the_model(name: str) -> None:
+    def build(**options: Any) -> torch.nn.Module:
+        torch.manual_seed(0)
+        return build_model(name, **options).eval()
+
+    images = torch.randn(2, 3, 64, 32, generator=torch.Generator().manual_seed(0))
+    usual = build()(images).features
+    choices: list[dict[str, Any]] = [{"ibn": False}, {"pooling": "avg"}, {"pooling": "max"}]
+    if name == "cares18":
+        choices += [{"attention": attention} for attention in ("triplet", "se", "none")]
+    for options in choices:
+        model = build(**options)
+        assert not torch.allclose(model(images).features, usual), options
+
+
+def test_grown_rows_point_to_the_centroids_and_are_as_long_as_the_old() -> None:
+    head = build_model("seres18", 3).head
+    torch.nn.init.normal_(head.classifier.weight)
+    old = head.classifier.weight.detach().clone()
+    centroids = 50 * torch.randn(2, 512)
+    head.grow(centroids)
+    rows = head.classifier.weight.detach()
+    assert torch.equal(rows[:3], old) and head.classifier.out_features == 5
+    assert torch.allclose(rows[3:].norm(dim=1), old.norm(dim=1).mean().expand(2))
+    assert torch.allclose(torch.cosine_similarity(rows[3:], centroids), torch.ones(2))
+    assert head.classifier.weight.requires_grad
+    bare = build_model("seres18").head
+    bare.grow(centroids)
+    assert bare.classifier.weight.norm(dim=1).tolist() == pytest.approx([1.0, 1.0])
+    bare.grow(centroids[:0])
+    assert bare.classifier.out_features == 2
+    with pytest.raises(ValueError, match=r"centroids: got shape \(2, 5\), allowed: \(K, 512\)"):
+        head.grow(torch.zeros(2, 5))
+    with pytest.raises(ValueError, match="NaN"):
+        head.grow(torch.full((1, 512), torch.nan))
 
 
 def test_last_stride_is_one() -> None:
