@@ -50,7 +50,9 @@ from .raycast import BOX, CUT_CONE
 from .rig import Part, Rig
 
 # Rows of a person's materials.
-SKIN, FACE, HAIR, TOP, SLEEVE, BOTTOM, SHOE, BAG, HAT, UPPER, SHIN, SOCK, HAND, CUFF, LOWER = range(15)
+SKIN, FACE, HAIR, TOP, SLEEVE, BOTTOM, SHOE, BAG, HAT, UPPER, SHIN, SOCK, HAND, CUFF, LOWER, SHORTS, NUMBERED = range(
+    17
+)
 
 # How far the cloth of a leg stands away from it, metres.
 LOOSE_LEGS = {"trousers": 0.016, "jeans": 0.009, "leggings": 0.002, "shorts": 0.016}
@@ -108,11 +110,14 @@ def _materials(person: Person) -> list[np.ndarray]:
     above = (0.0, _hem(person), 9.0)
     cloth: dict[str, Any] = {"folds": bottom_folds, "fold_size": 0.1, "seed": person.detail + 5}
     upper = m.material(outfit.bottom_colour, code=m.TROUSERS, second=top_colour, p=above, **cloth)
+    # The same along the thigh, whose axis points down; the left leg bears the number.
+    shorts = m.material(outfit.bottom_colour, code=m.BLOCK, second=top_colour, p=(0.0, -9.0, -_hem(person)), **cloth)
+    numbered = shorts.copy()
     if person.shirt is not None and outfit.digits is not None:
         top[m.STRAP] = m.number_on(m.ON_SHIRT, person.shirt, 0.62 * person.size.torso)
-        upper[m.STRAP] = m.number_on(m.ON_SHORTS, person.shirt, 0.55 * person.size.thigh)
+        numbered[m.STRAP] = m.number_on(m.ON_SHORTS, person.shirt, 0.55 * person.size.thigh)
         top[m.STRAP_COLOUR] = m.linear(outfit.digits)
-        upper[m.STRAP_COLOUR] = m.linear(_legible(outfit.bottom_colour))
+        numbered[m.STRAP_COLOUR] = m.linear(_legible(outfit.bottom_colour))
     hem = np.array(outfit.bottom_colour) * (1.35 if outfit.bottom == "jeans" and person.detail % 4 == 0 else 0.72)
     sleeve = sleeve_material(person)
     cuff = np.power(sleeve[m.COLOUR_A], 1.0 / 2.2)
@@ -147,6 +152,8 @@ def _materials(person: Person) -> list[np.ndarray]:
         m.material(cuff * (0.75 if cuff.max() > 0.25 else 1.6), folds=0.2, fold_size=0.05, seed=person.detail),
         m.material(outfit.bottom_colour, code=m.BLOCK, second=np.clip(hem, 0.0, 1.0),
                    p=(0.0, 0.6 * person.size.shin - 0.012, 9.0), **cloth),
+        shorts,
+        numbered,
     ]  # fmt: skip
 
 
@@ -328,7 +335,8 @@ def _legs(person: Person, build: Build) -> list[Part]:
             parts.append(Part(at[knee], at[calf], (low, middle), BOTTOM if covered else SOCK))
             parts.append(Part(at[calf], at[ankle], (middle, 0.033 * k + loose), BOTTOM if covered else SHIN))
         if kind == "shorts":
-            parts.append(Part(at[hip], at[hem], (0.086 * k * g, 0.088 * k * g), UPPER, kind=CUT_CONE, texture=HIPS))
+            cloth_row = NUMBERED if hip == HIP_L else SHORTS
+            parts.append(Part(at[hip], at[hem], (0.086 * k * g, 0.088 * k * g), cloth_row, kind=CUT_CONE))
         heel, toe = (ankle, foot, HEEL), (ankle, foot, toe_of(person.size))
         parts.append(Part(heel, toe, (HEEL_RADIUS, TOE_RADIUS), SHOE, scale=(1.15, 1.0, 1.0), texture=foot, front=2))
         parts.append(_ball(ankle, foot, (-0.002, 0.0, -0.02), (0.038, 0.045, 0.04), SHOE, foot))

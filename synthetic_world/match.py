@@ -51,16 +51,16 @@ def team_kits(seed: int, match: int, outfit: int = 0) -> tuple[Outfit, Outfit]:
         shorts = (shirt, second, (0.90, 0.90, 0.88), (0.08, 0.08, 0.1))[int(rng.integers(4))]
         socks = (shirt, shorts, second)[int(rng.integers(3))]
         sleeves = second if pattern == m.PLAIN and rng.random() < 0.4 else None
-        digits = _readable(shirt, second if pattern not in (m.PLAIN, m.BLOCK) else shirt)
+        digits = _readable(shirt)
         kit = Outfit("jersey", shirt, second, pattern, "shorts", shorts, "player", team=2 * match + index + 1)
         kits.append(replace(kit, sleeves=sleeves, socks=socks, digits=digits))
     return kits[0], kits[1]
 
 
-def _readable(first: Colour, second: Colour) -> Colour:
-    """The colour of digits that differs most from both."""
+def _readable(cloth: Colour) -> Colour:
+    """The colour of digits that differs most from the cloth."""
     choices: tuple[Colour, ...] = ((0.97, 0.97, 0.96), (0.03, 0.03, 0.04), (0.98, 0.88, 0.1), (0.8, 0.05, 0.08))
-    return max(choices, key=lambda colour: min(_contrast(colour, first), _contrast(colour, second)))
+    return max(choices, key=lambda colour: _contrast(colour, cloth))
 
 
 def _contrast(first: Colour, second: Colour) -> float:
@@ -100,7 +100,7 @@ def _clothes(seed: int, number: int, outfit: int) -> Outfit | None:
         shirts = [_pick(rng, KEEPERS, kits[0].top_colour, kits[1].top_colour) for _ in range(2)]
         shirt = shirts[side]
         return Outfit("keeper jersey", shirt, dark, m.PLAIN, "shorts", dark, role, socks=shirt,
-                      gloves=((0.93, 0.93, 0.92), (0.95, 0.5, 0.1))[match % 2], digits=_readable(shirt, shirt),
+                      gloves=((0.93, 0.93, 0.92), (0.95, 0.5, 0.1))[match % 2], digits=_readable(shirt),
                       team=kit.team)  # fmt: skip
     if role == "referee":
         shirt = max(REFEREE_SHIRTS, key=lambda colour: min(_apart(colour, kit.top_colour) for kit in kits))

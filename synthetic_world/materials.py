@@ -42,7 +42,8 @@ ON_SHIRT, ON_SHORTS = 100, 200
 def number_on(place: int, number: int, height: float) -> float:
     """Value of `STRAP` for a number of 0 to 99, `ON_SHIRT` (back and chest) or `ON_SHORTS`.
 
-    `height` of the digits' middle is in metres from the texture frame's origin, below 1; on shorts it is below it.
+    `height` of the digits' middle is in metres from the texture frame's origin, below 1; on shorts, whose frame is that
+    of the thigh, along the thigh.
     """
     return place + number + height
 

@@ -216,13 +216,14 @@ def albedo(row, x, y, z):
         r, g, b = row[16], row[17], row[18]
     elif strap >= 100:
         middle = row[15] - strap
+        number, across, down, height = strap - 100, -y, middle - z, BACK_HEIGHT
         if strap >= 200:
-            ink = x > 0.0 and digit_ink(strap - 200, y - 0.1, -z - middle, SHORTS_HEIGHT) > 0
+            number, across, down, height = strap - 200, -y, z - middle, SHORTS_HEIGHT
         elif x > 0.0:
-            ink = digit_ink(strap - 100, y, middle + 0.03 - z, FRONT_HEIGHT) > 0
-        else:
-            ink = digit_ink(strap - 100, -y, middle - z, BACK_HEIGHT) > 0
-        if ink:
+            across, down, height = y, middle + 0.03 - z, FRONT_HEIGHT
+        if strap < 200 and abs(down) < 0.58 * height and abs(across) < 0.76 * height:
+            r, g, b = row[1], row[2], row[3]  # digits on a plain panel
+        if (strap < 200 or x > 0.0) and digit_ink(number, across, down, height) > 0:
             r, g, b = row[16], row[17], row[18]
     elif strap == 2 and abs(y * 0.8 + (z - 0.25) * (0.6 if x > 0.0 else -0.6) * (1.0 if x > 0.0 else -1.0)) < 0.02:
         r, g, b = row[16], row[17], row[18]

@@ -9,19 +9,22 @@ import numpy as np
 from .crops import reid_camera, render_crop
 from .export import QUERY, ReidOptions, plan_reid
 from .levels import LEVELS, get_level
+from .match import CROWDS, STREET
 
 MOST_BYTES = 150_000
 QUALITIES = (92, 88, 84, 80, 75, 70, 60, 50)
 
 
-def contact_sheet(level: str, seed: int, people: int, cameras: int) -> np.ndarray:
+def contact_sheet(level: str, seed: int, people: int, cameras: int, crowd: str = STREET) -> np.ndarray:
     """One row a person, one column a camera: crops as `reid` writes them, (128 people, 64 cameras, 3) uint8 BGR."""
-    options = ReidOptions(pids=people + 1, cameras=cameras, level=level, seed=seed, train_fraction=1 / (people + 1))
+    options = ReidOptions(
+        pids=people + 1, cameras=cameras, level=level, seed=seed, train_fraction=1 / (people + 1), crowd=crowd
+    )
     tasks = [task for task in plan_reid(options, Path()) if task.file.startswith(QUERY)]
     width, height = options.width, options.height
     sheet = np.zeros((people * height, cameras * width, 3), np.uint8)
     for task in tasks:
-        quality = reid_camera(seed, get_level(level), task.camera, cameras)[1].quality
+        quality = reid_camera(seed, get_level(level), task.camera, cameras, crowd)[1].quality
         _, data = cv2.imencode(".jpg", render_crop(task)[0], [cv2.IMWRITE_JPEG_QUALITY, quality])
         row, column = (task.pid - 2) * height, (task.camera - 1) * width  # pid 1 is for training
         crop = cv2.imdecode(data, cv2.IMREAD_COLOR)
@@ -50,10 +53,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, required=True, help="JPEG file to write, at most 150 kB")
     parser.add_argument("--level", choices=list(LEVELS), default="medium")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--crowd", choices=CROWDS, default=STREET)
     parser.add_argument("--people", type=int, default=8, help="one row each")
     parser.add_argument("--cameras", type=int, default=8, help="one column each")
 
 
 def run(options: argparse.Namespace) -> None:
     """Draw and write one sheet."""
-    write_sheet(options.out, contact_sheet(options.level, options.seed, options.people, options.cameras))
+    write_sheet(options.out, contact_sheet(options.level, options.seed, options.people, options.cameras, options.crowd))

@@ -22,6 +22,7 @@ from synthetic_world.render import full_view, render
 from synthetic_world.scene import Stand, dressed, gather
 from synthetic_world.seeds import rng_for
 from synthetic_world.shadows import add_people, draw_still_maps
+from synthetic_world.sheet import contact_sheet
 
 LEVEL = get_level("medium")
 CAMERA = Camera((-6.0, 0.0, 1.4), 0.0, 0.0, 1600.0, 480, 640)
@@ -206,3 +207,9 @@ def test_a_pitch_is_green_outdoors_and_stays_the_same_at_other_times() -> None:
         assert (later.style == place.style).all() and (later.light != place.light).any()
         assert np.hypot(*place.footprints[:, :2].T).min() > 5.0
     assert not make_place(rng_for(0, "test"), 5.0, np.array([[9.0, 0.0]]), 1.0).pitch
+
+
+def test_sheets_show_matches_too() -> None:
+    street, match = (contact_sheet("easy", 0, 1, 2, crowd) for crowd in (STREET, MATCH))
+    assert street.shape == match.shape == (128, 128, 3)
+    assert (street != match).any()
