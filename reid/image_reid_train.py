@@ -1,7 +1,6 @@
 """Trains an image re-identification network: `accelerate launch reid/image_reid_train.py --root DIR`."""
 
 import dataclasses
-import os
 import sys
 from pathlib import Path
 from typing import Annotated, Literal
@@ -13,25 +12,30 @@ if __package__ in (None, ""):
 import torch
 import tyro
 from accelerate import Accelerator
-from accelerate.utils import DistributedDataParallelKwargs, set_seed
+from accelerate.utils import set_seed
 from rich.console import Console
 
 from reid.checkpoint import Card, save_checkpoint
 from reid.config import run_entry_point
-from reid.data.base import describe, relabel
+from reid.data.base import ReIDDataset, describe, relabel
 from reid.data.images import Preprocessing
-from reid.data.loader import training_loader
-from reid.data.market1501 import Market1501, read_market1501
-from reid.data.samplers import PKBatchSampler
-from reid.data.transforms import Augmentation, TrainTransform
-from reid.distances import available_threads
+from reid.data.market1501 import read_market1501
+from reid.data.transforms import Augmentation
 from reid.embedder import Embedder
 from reid.engine import Trainer
 from reid.evaluation import embed_samples, rank, scores_of
 from reid.losses import CombinedLoss, LossOptions
 from reid.models import build_model
-from reid.optim import JointOptimizer, build_center_optimizer, build_optimizer, warmup_cosine
+from reid.optim import OptimisationOptions
 from reid.records import repository_commit, score_record
+from reid.training import (
+    LoadingOptions,
+    SamplingOptions,
+    TrainingOptions,
+    build_accelerator,
+    build_image_trainer,
+    set_threads,
+)
 from reid.training_log import TrainingLog
 
 
@@ -120,53 +124,40 @@ def _check(config: TrainConfig) -> None:
         raise ValueError(f"eval_every: got {config.eval_every}, allowed: 0 (only at the end) or more")
 
 
-def _set_threads(config: TrainConfig, accelerator: Accelerator) -> None:
-    processes = int(os.environ.get("LOCAL_WORLD_SIZE", accelerator.num_processes))
-    torch.set_num_threads(config.threads or max(1, available_threads() // processes))
-
-
 def _build_trainer(
-    config: TrainConfig, accelerator: Accelerator, model: torch.nn.Module, data: Market1501, size: Preprocessing
+    config: TrainConfig, accelerator: Accelerator, model: torch.nn.Module, data: ReIDDataset, size: Preprocessing
 ) -> Trainer:
-    labels = relabel(data.train)
-    sampler = PKBatchSampler(
-        [labels[sample.pid] for sample in data.train],
-        config.batch_size // config.num_instances,
-        config.num_instances,
-        config.seed,
-    )
-    loader = training_loader(data.train, labels, size, sampler, config.workers, config.cache_megabytes)
-    generator = torch.Generator().manual_seed(config.seed + 1000 * accelerator.process_index)
-    transform = TrainTransform(
-        size, Augmentation(config.flip, config.pad_crop, config.jitter, config.erasing), generator
-    )
     loss = CombinedLoss(
         {
             "cross_entropy": config.cross_entropy_weight,
             "triplet": config.triplet_weight,
             "center": config.center_weight,
         },
-        num_classes=len(labels),
+        num_classes=len(relabel(data.train)),
         feature_size=int(model.embedding_size),  # type: ignore[arg-type]
         options=LossOptions(margin=config.margin, smoothing=config.smoothing),
         generator=torch.Generator().manual_seed(config.seed),
-    ).to(accelerator.device)
-    if len(sampler) < accelerator.num_processes:
-        raise ValueError(
-            f"batch_size: got {len(sampler)} batches an epoch for {accelerator.num_processes} processes; lower the "
-            "batch size or use fewer processes"
-        )
-    optimizer = build_optimizer(config.optimizer, model, config.lr, config.weight_decay)
-    steps = len(sampler) // accelerator.num_processes  # accelerate drops a last incomplete round
-    warmup = min(round(config.warmup_epochs * steps), config.epochs * steps)
-    schedule = warmup_cosine(optimizer, warmup, max(1, config.epochs * steps))
-    if loss.center_parameters():
-        optimizer = JointOptimizer(optimizer, build_center_optimizer(loss.center_parameters(), config.center_lr))
-    return Trainer(accelerator, model, loss, optimizer, schedule, loader, sampler, transform, config.max_grad_norm)
+    )
+    options = TrainingOptions(
+        SamplingOptions(config.batch_size, config.num_instances),
+        LoadingOptions(config.workers, config.cache_megabytes),
+        Augmentation(config.flip, config.pad_crop, config.jitter, config.erasing),
+        OptimisationOptions(
+            optimizer=config.optimizer,
+            lr=config.lr,
+            weight_decay=config.weight_decay,
+            warmup_epochs=config.warmup_epochs,
+            max_grad_norm=config.max_grad_norm,
+            center_lr=config.center_lr,
+        ),
+    )
+    return build_image_trainer(
+        accelerator, model, loss, data.train, size, options, epochs=config.epochs, seed=config.seed
+    )
 
 
 def _score(
-    model: torch.nn.Module, size: Preprocessing, data: Market1501, device: torch.device
+    model: torch.nn.Module, size: Preprocessing, data: ReIDDataset, device: torch.device
 ) -> dict[str, float | int]:
     embed = Embedder.from_model(model, size, device=device)
     query = embed_samples(embed, data.query, "query", quiet=True)
@@ -177,10 +168,8 @@ def _score(
 def main(config: TrainConfig) -> None:
     """Trains, writing the checkpoint and the scores after the last epoch."""
     _check(config)
-    # Without cross entropy the classifier gets no gradient, which DDP has to be told.
-    unused = DistributedDataParallelKwargs(find_unused_parameters=config.cross_entropy_weight == 0)
-    accelerator = Accelerator(kwargs_handlers=[unused])
-    _set_threads(config, accelerator)
+    accelerator = build_accelerator(classifier_unused=config.cross_entropy_weight == 0)
+    set_threads(config.threads, accelerator)
     set_seed(config.seed)
     console = Console(quiet=not accelerator.is_main_process)
     data = read_market1501(config.root)
@@ -203,14 +192,15 @@ def main(config: TrainConfig) -> None:
         console.print(f"epoch {epoch}/{config.epochs} {terms}", highlight=False, soft_wrap=True)
 
     def scored() -> dict[str, float | int]:
-        return _score(accelerator.unwrap_model(trainer.model, keep_torch_compile=False), size, data, accelerator.device)
+        with trainer.weights_to_keep() as weights:
+            return _score(weights, size, data, accelerator.device)
 
     trainer.train(config.epochs, on_epoch_end)
     if log is None:
         return
     log.close()
     # Without accelerate's autocast wrapper: the scores in the card are those of the stored float32 weights.
-    model = accelerator.unwrap_model(trainer.model, keep_fp32_wrapper=False, keep_torch_compile=False)
+    model = trainer.finish()
     launch = {"mixed_precision": accelerator.mixed_precision, "num_processes": accelerator.num_processes}
     card = _card(config, launch, model, size, data)
     path = config.out / "model.safetensors"
@@ -231,7 +221,7 @@ def main(config: TrainConfig) -> None:
 
 
 def _card(
-    config: TrainConfig, launch: dict[str, str | int], model: torch.nn.Module, size: Preprocessing, data: Market1501
+    config: TrainConfig, launch: dict[str, str | int], model: torch.nn.Module, size: Preprocessing, data: ReIDDataset
 ) -> Card:
     values = {name: str(value) if isinstance(value, Path) else value for name, value in vars(config).items()}
     return Card(

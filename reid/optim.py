@@ -1,22 +1,108 @@
-"""Optimisers and the learning-rate schedule."""
+"""Optimisers and learning-rate schedules."""
 
+import dataclasses
+import importlib
+import importlib.util
 import math
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import torch
+import tyro
 from torch import nn
 from torch.optim.lr_scheduler import LambdaLR
 
+DECAY = 0.1
 
-def build_optimizer(name: str, model: nn.Module, lr: float, weight_decay: float) -> torch.optim.Optimizer:
+
+@dataclasses.dataclass(frozen=True)
+class OptimisationOptions:
+    """How weights are moved.
+
+    Raises:
+        ValueError: When a value is outside its range, or an option is given that another one leaves without effect.
+    """
+
+    optimizer: Literal["adam", "adamw", "sgd"] = "adam"
+    """Optimiser of the network."""
+    fused: Literal["auto", "on", "off"] = "auto"
+    """One kernel for the whole step of adam and adamw: apex's FusedAdam when it is installed, otherwise torch's. auto
+    takes it on GPUs, on also on the CPU."""
+    lr: Annotated[float, tyro.conf.arg(aliases=["--learning-rate"])] = 3.5e-4
+    """Base learning rate."""
+    weight_decay: float = 5e-4
+    """Weight decay; biases and normalisation are spared."""
+    schedule: Literal["cosine", "multi-step", "step"] = "cosine"
+    """What the learning rate does after its warm-up."""
+    warmup_epochs: float = 10.0
+    """Epochs of linear warm-up from a hundredth of the rate."""
+    milestones: tuple[int, ...] = ()
+    """Epochs after which the rate falls; with --schedule multi-step, which needs them."""
+    step_epochs: int | None = None
+    """The rate falls after every so many epochs; with --schedule step, which needs it."""
+    decay: float | None = None
+    """What the rate falls to, as a share; with multi-step and step, 0.1 when it is left out."""
+    max_grad_norm: float = 0.0
+    """Clips gradients to this norm, after the backward pass; 0 does not clip."""
+    accumulate: int = 0
+    """Batches whose gradients are added up for a step; 0 takes what accelerate was launched with, 1 by default."""
+    ema: float = 0.0
+    """Decay of the moving average of the weights, which is then what is scored and stored; 0 keeps none."""
+    freeze_epochs: int = 0
+    """First epochs that train the head alone, with the backbone as in inference."""
+    center_lr: float = 0.5
+    """Learning rate of the centers of the center loss."""
+    activation_checkpointing: bool = False
+    """Computes the backbone's inner values again in the backward pass instead of keeping them: less memory, slower."""
+
+    def __post_init__(self) -> None:
+        within = {
+            "lr": (self.lr > 0, "above 0"),
+            "weight_decay": (self.weight_decay >= 0, "0 or more"),
+            "warmup_epochs": (self.warmup_epochs >= 0, "0 or more"),
+            "max_grad_norm": (self.max_grad_norm >= 0, "0 (no clipping) or more"),
+            "accumulate": (self.accumulate >= 0, "0 (as launched) or more"),
+            "ema": (0.0 <= self.ema < 1.0, "0 (off) to below 1"),
+            "freeze_epochs": (self.freeze_epochs >= 0, "0 or more"),
+            "center_lr": (self.center_lr > 0, "above 0"),
+            "milestones": (list(self.milestones) == sorted(set(self.milestones)), "rising epochs"),
+            "decay": (self.decay is None or 0 < self.decay <= 1, "above 0, to 1"),
+        }
+        for name, (right, allowed) in within.items():
+            if not right:
+                raise ValueError(f"{name}: got {getattr(self, name)}, allowed: {allowed}")
+        self._check_schedule()
+        if self.fused == "on" and self.optimizer == "sgd":
+            raise ValueError("fused: got on with optimizer sgd, allowed: with adam or adamw")
+
+    def _check_schedule(self) -> None:
+        for name, schedule, given in (
+            ("milestones", "multi-step", bool(self.milestones)),
+            ("step_epochs", "step", self.step_epochs is not None),
+        ):
+            if given != (self.schedule == schedule):
+                raise ValueError(
+                    f"{name}: got {getattr(self, name)} with schedule {self.schedule}, allowed: only together with "
+                    f"schedule {schedule}, which needs it"
+                )
+        if self.step_epochs is not None and self.step_epochs < 1:
+            raise ValueError(f"step_epochs: got {self.step_epochs}, allowed: 1 or more")
+        if self.decay is not None and self.schedule == "cosine":
+            raise ValueError(f"decay: got {self.decay} with schedule cosine, allowed: with multi-step and step")
+
+
+def build_optimizer(
+    name: str, model: nn.Module, lr: float, weight_decay: float, fused: bool = False
+) -> torch.optim.Optimizer:
     """Builds the optimiser of a model; biases and normalisation parameters are not decayed.
 
     Args:
         name: "adam", "adamw" or "sgd" (Nesterov momentum 0.9).
-        model: Its trainable parameters are taken.
+        model: Its trainable parameters are taken, where they lie.
         lr: Base learning rate.
         weight_decay: Decay of the weights.
+        fused: The whole step of Adam in one kernel: apex's when it is installed and the model is on a GPU, torch's
+            otherwise.
 
     Raises:
         ValueError: When the name is unknown.
@@ -26,10 +112,13 @@ def build_optimizer(name: str, model: nn.Module, lr: float, weight_decay: float)
         {"params": [parameter for parameter in trainable if parameter.ndim > 1], "weight_decay": weight_decay},
         {"params": [parameter for parameter in trainable if parameter.ndim <= 1], "weight_decay": 0.0},
     ]
-    if name == "adam":
-        return torch.optim.Adam(groups, lr=lr)
-    if name == "adamw":
-        return torch.optim.AdamW(groups, lr=lr)
+    if name in ("adam", "adamw"):
+        on_gpu = all(parameter.is_cuda for parameter in trainable)
+        if fused and on_gpu and importlib.util.find_spec("apex") is not None:
+            apex = importlib.import_module("apex.optimizers")
+            return apex.FusedAdam(groups, lr=lr, adam_w_mode=name == "adamw")
+        kind = torch.optim.Adam if name == "adam" else torch.optim.AdamW
+        return kind(groups, lr=lr, fused=fused or None)
     if name == "sgd":
         return torch.optim.SGD(groups, lr=lr, momentum=0.9, nesterov=True)
     raise ValueError(f"optimizer: got {name!r}, allowed: adam, adamw, sgd")
@@ -70,6 +159,28 @@ class JointOptimizer(torch.optim.Optimizer):
         self.param_groups = [group for optimizer in self.optimizers for group in optimizer.param_groups]
 
 
+def build_schedule(
+    optimizer: torch.optim.Optimizer, options: OptimisationOptions, epochs: int, epoch_steps: int
+) -> LambdaLR:
+    """Builds the schedule that the options name, to be stepped after each step of the optimiser.
+
+    Args:
+        optimizer: Its groups' rates are the base rates.
+        options: Schedule, warm-up and when and how far the rate falls.
+        epochs: Length of the training.
+        epoch_steps: Steps of an epoch.
+    """
+    total = max(1, epochs * epoch_steps)
+    warmup = min(round(options.warmup_epochs * epoch_steps), epochs * epoch_steps)
+    if options.schedule == "cosine":
+        return warmup_cosine(optimizer, warmup, total)
+    falls = options.milestones
+    if options.step_epochs is not None:
+        falls = tuple(range(options.step_epochs, epochs + 1, options.step_epochs))
+    decay = DECAY if options.decay is None else options.decay
+    return warmup_multi_step(optimizer, warmup, [epoch * epoch_steps for epoch in falls], decay)
+
+
 def warmup_cosine(optimizer: torch.optim.Optimizer, warmup_steps: int, total_steps: int) -> LambdaLR:
     """Linear warm-up from a hundredth of the base rate, then a cosine down to a hundredth of it.
 
@@ -86,8 +197,32 @@ def warmup_cosine(optimizer: torch.optim.Optimizer, warmup_steps: int, total_ste
 
     def factor(step: int) -> float:
         if step < warmup_steps:
-            return 0.01 + 0.99 * step / warmup_steps
+            return _warming(step, warmup_steps)
         progress = (step - warmup_steps) / max(1, total_steps - warmup_steps)
         return 0.01 + 0.99 * 0.5 * (1.0 + math.cos(math.pi * min(1.0, progress)))
 
     return LambdaLR(optimizer, factor)
+
+
+def warmup_multi_step(
+    optimizer: torch.optim.Optimizer, warmup_steps: int, milestones: Iterable[int], decay: float
+) -> LambdaLR:
+    """Linear warm-up from a hundredth of the base rate, then times `decay` from each milestone on.
+
+    Args:
+        optimizer: Its groups' rates are the base rates.
+        warmup_steps: Steps of the warm-up.
+        milestones: Steps, counted from 0, from which on the rate is lower.
+        decay: Factor of each.
+    """
+    falls = sorted(milestones)
+
+    def factor(step: int) -> float:
+        warming = _warming(step, warmup_steps) if step < warmup_steps else 1.0
+        return warming * decay ** sum(step >= fall for fall in falls)
+
+    return LambdaLR(optimizer, factor)
+
+
+def _warming(step: int, warmup_steps: int) -> float:
+    return 0.01 + 0.99 * step / warmup_steps
