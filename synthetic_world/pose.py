@@ -28,7 +28,7 @@ KEYPOINTS = (
 )  # fmt: skip
 # Nose, eyes and ears in the head's frame, metres for a head of usual size.
 FACE = (
-    (0.105, 0.0, -0.02), (0.085, 0.032, 0.01), (0.085, -0.032, 0.01), (0.0, 0.076, -0.01), (0.0, -0.076, -0.01),
+    (0.105, 0.0, -0.02), (0.085, 0.032, 0.01), (0.085, -0.032, 0.01), (0.0, 0.076, -0.025), (0.0, -0.076, -0.025),
 )  # fmt: skip
 # Balls of a shoe in the foot's frame, metres: centre, radius. The toe's distance grows with the body.
 HEEL, HEEL_RADIUS = (-0.022, 0.0, -0.038), 0.037
@@ -287,4 +287,10 @@ def _keypoints(joints: np.ndarray, frames: np.ndarray, size: Proportions) -> np.
     body = joints[
         [SHOULDER_L, SHOULDER_R, ELBOW_L, ELBOW_R, WRIST_L, WRIST_R, HIP_L, HIP_R, KNEE_L, KNEE_R, ANKLE_L, ANKLE_R]
     ]
+    # Annotators mark wrists above the hand, and ankles above the shoe.
+    for row, (joint, before, metres) in enumerate(
+        ((WRIST_L, ELBOW_L, 0.02), (WRIST_R, ELBOW_R, 0.02), (ANKLE_L, KNEE_L, 0.03), (ANKLE_R, KNEE_R, 0.03))
+    ):
+        limb = joints[before] - joints[joint]
+        body[(4, 5, 10, 11)[row]] += metres * limb / np.linalg.norm(limb)
     return np.concatenate([np.array(face), body])
