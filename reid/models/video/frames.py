@@ -1,0 +1,116 @@
+"""A backbone for images, frame by frame, with pooling over time."""
+
+from typing import Any
+
+import torch
+from torch import nn
+
+from reid.models import GenericOptions, build_model
+from reid.models.heads import BNNeckHead
+from reid.models.output import ReIDOutput
+from reid.models.video.temporal import TEMPORAL_POOLINGS
+
+
+class _Through(nn.Module):
+    """Stands where a head was: what it is given comes out."""
+
+    def forward(self, x: torch.Tensor, camids: torch.Tensor | None = None) -> torch.Tensor:
+        return x
+
+
+class FrameFeatures(nn.Module):
+    """Maps frames to feature maps and, by the backbone's own pooling, to features.
+
+    A backbone that ends in a `BNNeckHead` gives it away: its pooling (and projection) makes the frame features, and
+    the map before it is the map. Of any other backbone the features before BNNeck are both, as a map of 1 x 1.
+
+    Args:
+        backbone: Changed in place.
+    """
+
+    def __init__(self, backbone: nn.Module) -> None:
+        super().__init__()
+        head = getattr(backbone, "head", None)
+        self.pool: nn.Module = nn.Identity()
+        self.size = int(backbone.embedding_size)  # type: ignore[arg-type]
+        if isinstance(head, BNNeckHead):
+            self.pool = nn.Sequential(head.pool, head.projection)
+            self.size = head.size
+            backbone.head = _Through()
+        self.backbone = backbone
+
+    def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Maps (N, 3, H, W) to features (N, D) and maps (N, C, h, w)."""
+        found = self.backbone(images)
+        maps = found.features if isinstance(found, ReIDOutput) else found
+        features = self.pool(maps)
+        return features, maps if maps.ndim == 4 else maps[:, :, None, None]
+
+
+class FrameVideoModel(nn.Module):
+    """Frame features, pooled over time, then BNNeck and classifier.
+
+    Args:
+        backbone: A model of images without classifier.
+        temporal: A key of `TEMPORAL_POOLINGS`.
+        num_classes: Training identities; 0 builds no classifier.
+        input_size: (height, width) of the frames.
+
+    Attributes:
+        embedding_size: D of features and embeddings.
+    """
+
+    def __init__(self, backbone: nn.Module, temporal: str, num_classes: int, input_size: tuple[int, int]) -> None:
+        super().__init__()
+        if temporal not in TEMPORAL_POOLINGS:
+            raise ValueError(f"temporal: got {temporal!r}, allowed: {', '.join(TEMPORAL_POOLINGS)}")
+        self.frames = FrameFeatures(backbone)
+        channels, height, width = self._map_shape(input_size)
+        self.temporal = TEMPORAL_POOLINGS[temporal](self.frames.size, channels, (height, width))
+        self.embedding_size = int(self.temporal.size)  # type: ignore[arg-type]
+        self.head = BNNeckHead(self.embedding_size, num_classes, pooling="none")
+
+    @torch.no_grad()
+    def _map_shape(self, input_size: tuple[int, int]) -> tuple[int, ...]:
+        self.frames.eval()  # running statistics shall not see the blank image
+        shape = tuple(self.frames(torch.zeros(1, 3, *input_size))[1].shape[1:])
+        self.frames.train()
+        return shape
+
+    def forward(self, images: torch.Tensor, camids: torch.Tensor | None = None) -> ReIDOutput:
+        """Maps normalised tracklets (B, T, 3, H, W) to a `ReIDOutput` of B rows.
+
+        Args:
+            images: float.
+            camids: Unused.
+
+        Raises:
+            ValueError: When images have another number of dimensions.
+        """
+        if images.ndim != 5:
+            raise ValueError(f"images: got shape {tuple(images.shape)}, allowed: (B, T, 3, H, W)")
+        shape = images.shape[:2]
+        frames = images.flatten(0, 1).contiguous(memory_format=torch.channels_last)
+        features, maps = self.frames(frames)
+        return self.head(self.temporal(features.unflatten(0, shape), maps.unflatten(0, shape)))
+
+
+def frame_model(
+    temporal: str, backbone: str, num_classes: int, input_size: tuple[int, int], **options: Any
+) -> FrameVideoModel:
+    """Builds a `FrameVideoModel` on a backbone of the zoo.
+
+    Args:
+        temporal: A key of `TEMPORAL_POOLINGS`.
+        backbone: A name from `reid.models.list_models`.
+        num_classes: Training identities.
+        input_size: (height, width) of the frames.
+        options: The backbone's own. Camera vectors and batch renormalisation are for images only.
+
+    Raises:
+        ValueError: When a name or an option is unknown.
+    """
+    generic = sorted(set(options) & set(GenericOptions.__dataclass_fields__))
+    if generic:
+        raise ValueError(f"{', '.join(generic)}: got a value with {temporal} pooling over time, allowed: images only")
+    return FrameVideoModel(build_model(backbone, 0, **options), temporal, num_classes, input_size)
