@@ -28,6 +28,8 @@ class ColourResponse:
         blur: standard deviation, pixels of the written image.
         noise: standard deviation, 8-bit steps.
         quality: of the JPEG, 1..100.
+        resolution: share of the image's pixels across and down that the sensor has; the image is stretched to its size.
+        shutter: seconds that it is open; walkers smear meanwhile.
     """
 
     gains: tuple[float, float, float] = (1.0, 1.0, 1.0)
@@ -37,6 +39,8 @@ class ColourResponse:
     blur: float = 0.0
     noise: float = 0.0
     quality: int = 92
+    resolution: float = 1.0
+    shutter: float = 0.0
 
     @classmethod
     def sample(cls, rng: np.random.Generator, level: Level) -> "ColourResponse":
@@ -56,6 +60,8 @@ class ColourResponse:
             blur=level.blur * rng.uniform(0.3, 1.0),
             noise=level.noise * rng.uniform(0.3, 1.0) * (1.5 if dim < 1.0 else 1.0),
             quality=int(rng.integers(75, 96)),
+            resolution=1.0 - level.blur * rng.uniform(0.0, 0.4),
+            shutter=level.blur * rng.uniform(0.004, 0.03),
         )
 
     def apply(self, light: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -74,12 +80,16 @@ class ColourResponse:
         if self.blur > 0.15:
             taps = 2 * math.ceil(2.0 * self.blur) + 1  # beyond lies a twentieth at most
             light = cv2.GaussianBlur(light, (taps, taps), self.blur)
+        height, width = light.shape[:2]
+        if self.resolution < 0.97:
+            sensor = (max(1, round(self.resolution * width)), max(1, round(self.resolution * height)))
+            light = cv2.resize(light, sensor, interpolation=cv2.INTER_AREA)
         image = np.empty(light.shape, np.uint8)
         seed = int(rng.integers(2**62)) if self.noise > 0.0 else 0
         # Half of the noise is the same in all channels.
         grain = self.noise / math.sqrt(2.0)
         develop(np.ascontiguousarray(light, np.float32), matrix, _tones(self.gamma), seed, grain, image)
-        return image
+        return image if image.shape[:2] == (height, width) else cv2.resize(image, (width, height))
 
 
 @lru_cache(maxsize=64)

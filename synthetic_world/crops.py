@@ -16,9 +16,10 @@ from .keypoints import seen_keypoints, viewpoint
 from .levels import Level, get_level
 from .masks import encode_mask
 from .match import MATCH, STREET, role_note
+from .motion import streak
 from .place import Place, make_place
 from .render import View, Window, person_boxes, render
-from .scene import Group, Stand, gather, outside, ring_camera
+from .scene import Group, Stand, gather, outside, ring_camera, streaks
 from .seeds import rng_for
 from .shadows import StillMaps, add_people, draw_still_maps
 
@@ -220,6 +221,8 @@ def render_crop(task: CropTask) -> tuple[np.ndarray, dict[str, Any]]:
         exposure=response.exposure * math.exp(rng.normal(0, 0.05)),
         blur=response.blur * rng.uniform(0.7, 1.3) * task.size[1] / 128,
     )
+    if task.kind != BACKGROUND:
+        streak(view.light, view.people == 0, streaks(camera, group, 0, response.shutter) / window.step)
     image = own.apply(view.light, rng)
     note: dict[str, Any] = {
         "file": task.file, "pid": task.pid, "camera": task.camera, "sequence": task.sequence, "frame": task.frame,

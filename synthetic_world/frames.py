@@ -16,10 +16,10 @@ from .keypoints import seen_keypoints, viewpoint
 from .levels import get_level
 from .masks import encode_mask
 from .match import CAST, MATCH, STREET, role_note
-from .motion import SHUTTER, carried, cloud_shadows, light_at, smear, sun_at
+from .motion import SHUTTER, carried, cloud_shadows, light_at, smear, streak, sun_at
 from .place import Place, make_place
 from .render import View, Window, full_view, person_boxes, render, silhouette_pixels
-from .scene import Group, area_radius, dressed, gather, outward_camera, ring_camera
+from .scene import Group, area_radius, dressed, gather, outward_camera, ring_camera, streaks
 from .seeds import rng_for
 from .shadows import StillMaps, add_people, draw_still_maps
 
@@ -177,6 +177,8 @@ def render_frame(task: SequenceTask, frame: int, camera: int) -> tuple[np.ndarra
     maps = add_people(still, shown, light[:3], clouds)
     view = render(eye, full_view(eye), shown, len(group.stands), group.materials, place, maps, _known(task, camera))
     image = view.light
+    for index in np.unique(view.people[view.people >= 0]):
+        streak(image, view.people == index, streaks(eye, group, int(index), response.shutter))
     if task.camera_motion:
         image = smear(image, eye, frame_camera(task, frame + SHUTTER, camera))
     response = replace(response, blur=math.hypot(response.blur, SOFTNESS))

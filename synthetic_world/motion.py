@@ -34,6 +34,11 @@ def smear(light: np.ndarray, before: Camera, after: Camera) -> np.ndarray:
     move = pixel[0] - np.array([before.width / 2, before.height / 2])
     if float(np.abs(move).max()) < 0.5:
         return light
+    return cv2.filter2D(light, -1, _along(move), borderType=cv2.BORDER_REPLICATE)
+
+
+def _along(move: np.ndarray) -> np.ndarray:
+    """Mean of what lies on a line of that many pixels across and down, as a kernel."""
     half = math.ceil(float(np.abs(move).max()) / 2) + 1
     kernel = np.zeros((2 * half + 1, 2 * half + 1), np.float32)
     for share in np.linspace(-0.5, 0.5, 33):
@@ -41,7 +46,25 @@ def smear(light: np.ndarray, before: Camera, after: Camera) -> np.ndarray:
         column, row = math.floor(x), math.floor(y)
         right, below = x - column, y - row
         kernel[row : row + 2, column : column + 2] += np.outer([1 - below, below], [1 - right, right])
-    return cv2.filter2D(light, -1, kernel / kernel.sum(), borderType=cv2.BORDER_REPLICATE)
+    return kernel / kernel.sum()
+
+
+def streak(light: np.ndarray, mask: np.ndarray, move: np.ndarray) -> None:
+    """Motion blur of a walker, in place.
+
+    Args:
+        light: (H, W, 3) float32.
+        mask: (H, W) bool, where the walker is.
+        move: (2,), pixels across and down while the shutter is open; hardly any leave the image as it is.
+    """
+    if float(np.abs(move).max()) < 0.6 or not mask.any():
+        return
+    columns, rows, kernel = np.flatnonzero(mask.any(0)), np.flatnonzero(mask.any(1)), _along(move)
+    reach = kernel.shape[0] // 2
+    part = np.s_[max(rows[0] - reach, 0) : rows[-1] + reach + 1, max(columns[0] - reach, 0) : columns[-1] + reach + 1]
+    share = cv2.filter2D(mask[part].astype(np.float32), -1, kernel, borderType=cv2.BORDER_REPLICATE)
+    mean = cv2.filter2D(light[part], -1, kernel, borderType=cv2.BORDER_REPLICATE)
+    light[part] += share[..., None] * (mean - light[part])
 
 
 def sun_at(light: np.ndarray, seed: int, sequence: int, seconds: float) -> np.ndarray:

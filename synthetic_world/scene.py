@@ -123,6 +123,15 @@ def gather(seed: int, level: Level, stands: list[Stand], crowd: str = STREET) ->
     return Group(tuple(stands), tuple(people), tuple(poses), join(parts), np.concatenate(rows), tuple(carried))
 
 
+def streaks(camera: Camera, group: Group, index: int, shutter: float) -> np.ndarray:
+    """Pixels (2,) that somebody's waist moves across and down in so many seconds."""
+    stand, person = group.stands[index], group.people[index]
+    way = person.speed * stand.pace * shutter * np.array([math.cos(stand.heading), math.sin(stand.heading)])
+    at = np.append(np.array(stand.position), 1.0)
+    pixels, depth = camera.project(np.stack([at, at + np.append(way, 0.0)]))
+    return pixels[1] - pixels[0] if depth.min() > 0.5 else np.zeros(2)
+
+
 def ring_camera(
     rng: np.random.Generator,
     index: int,
