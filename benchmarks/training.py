@@ -6,7 +6,9 @@ python benchmarks/training.py --height 128 --width 64 --batch-size 64 --device c
 Both read the same JPEG files (a world of this project in Market-1501's layout), draw P x K batches, flip, crop and
 erase, and train with cross entropy, batch-hard triplet loss and Adam. Three things are measured in each process: the
 input pipeline alone (files to augmented float batches), the training step alone (one batch again and again), and whole
-epochs from the files. torchreid's own network objects also run in our loop: then nothing but the loop differs.
+epochs from the files. torchreid's own network objects also run in our loop: then nothing but the loop differs. The
+processor time of the last epoch, of all processes together, tells the two apart on a busy machine as well, best with
+--threads 1: more threads spin while they wait for each other.
 """
 
 import argparse
@@ -25,15 +27,16 @@ if __package__ in (None, ""):  # imports start at the repository root; this file
 from benchmarks.side_by_side import DEFAULT_FOLDER, peer_python, run_job
 
 INSTANCES = 4  # images an identity in a batch
-WARM_UP = 2  # steps before the timed ones
 # Loop, network, precision. Networks of torchreid carry its name; a row is compared with the torchreid row above it.
 ROWS = [
     ("torchreid", "torchreid:resnet18", "fp32"),
     ("ours", "torchreid:resnet18", "fp32"),
+    ("ours", "torchreid:resnet18", "bf16"),
     ("ours", "cares18", "fp32"),
     ("ours", "cares18", "bf16"),
     ("torchreid", "torchreid:osnet_x1_0", "fp32"),
     ("ours", "torchreid:osnet_x1_0", "fp32"),
+    ("ours", "torchreid:osnet_x1_0", "bf16"),
     ("ours", "osnet_x1_0", "fp32"),
 ]
 MEASURES = {
@@ -42,6 +45,7 @@ MEASURES = {
     "step": "step alone",
     "first_epoch": "end to end, first epoch",
     "later_epochs": "later epochs",
+    "processor": "processor ms an image",
 }
 
 
@@ -51,7 +55,7 @@ def main() -> None:
     parser.add_argument("--height", type=int, default=256)
     parser.add_argument("--width", type=int, default=128)
     parser.add_argument("--batch-size", type=int, default=32)
-    parser.add_argument("--steps", type=int, default=4, help="timed steps of one batch")
+    parser.add_argument("--steps", type=int, default=4, help="timed steps of one batch, after as many to warm up")
     parser.add_argument("--epochs", type=int, default=2, help="epochs from files; ours decodes in the first one only")
     parser.add_argument("--repeats", type=int, default=1, help="runs of everything, in turn; the median counts")
     parser.add_argument("--workers", type=int, default=2, help="processes that decode, on both sides")
@@ -77,6 +81,8 @@ def compare(arguments: argparse.Namespace) -> None:
 
     python, folder = peer_python(arguments.build), write_world(arguments)
     os.environ["OMP_NUM_THREADS"] = str(arguments.threads)
+    if arguments.device == "cpu":
+        os.environ["ACCELERATE_USE_CPU"] = "true"
     rows = [ROWS[place] for place in arguments.rows] if arguments.rows else ROWS
     rows = [row for row in rows if row[1].startswith("torchreid:") or row[1] in list_models()]
     names = ("height", "width", "batch_size", "steps", "epochs", "workers", "threads", "device")
@@ -100,14 +106,17 @@ def median(runs: list[dict[str, float]]) -> dict[str, float]:
 
 def print_table(found: dict[tuple[str, str, str], dict[str, float]]) -> None:
     """Prints markdown: images a second, and end to end as a multiple of torchreid's."""
-    print(f"| network | loop | {' | '.join(MEASURES.values())} | times torchreid, first / later |")
+    print(f"| network | loop | {' | '.join(MEASURES.values())} | times torchreid: first / later / processor |")
     print("|---|---|" + "---|" * (len(MEASURES) + 1))
     peer: dict[str, float] = {}
     for (loop, network, precision), values in found.items():
         peer = values if loop == "torchreid" else peer
-        ratio = " / ".join(f"{values[name] / peer[name]:.2f}" for name in ("first_epoch", "later_epochs") if peer)
+        ratio = "-"
+        if peer:
+            faster = [values[name] / peer[name] for name in ("first_epoch", "later_epochs")]
+            ratio = " / ".join(f"{value:.2f}" for value in [*faster, peer["processor"] / values["processor"]])
         cells = " | ".join(f"{values[name]:.1f}" for name in MEASURES)
-        print(f"| {network}{'' if precision == 'fp32' else ' ' + precision} | {loop} | {cells} | {ratio or '-'} |")
+        print(f"| {network}{'' if precision == 'fp32' else ' ' + precision} | {loop} | {cells} | {ratio} |")
 
 
 def write_world(arguments: argparse.Namespace) -> Path:
@@ -121,52 +130,71 @@ def write_world(arguments: argparse.Namespace) -> Path:
     return folder
 
 
+class Clock:
+    """Wall-clock and processor seconds between laps, children that have ended included."""
+
+    def __init__(self, device: str) -> None:
+        self.device = device
+        self.lap()
+
+    def lap(self) -> tuple[float, float]:
+        """Returns both since the last lap, after the GPU has finished what it was given."""
+        if self.device == "cuda":
+            import torch
+
+            torch.cuda.synchronize()
+        last = getattr(self, "now", (0.0, 0.0))
+        self.now = (time.perf_counter(), sum(os.times()[:4]))
+        return self.now[0] - last[0], self.now[1] - last[1]
+
+
+# A side of the comparison: one function reads an epoch of files; the other trains for a number of epochs on the given
+# batches, or on the files for None. Both tell the number of images to a function after each epoch.
+Done = Callable[[int], None]
+Side = tuple[Callable[[Done], None], Callable[[list[dict[str, Any]] | None, int, Done], None]]
+
+
 def measure(arguments: argparse.Namespace, loop: str, network: str, precision: str) -> dict[str, float]:
     """Runs one row in this process."""
     import torch
 
     torch.set_num_threads(arguments.threads)
     torch.manual_seed(0)
-    generator = torch.Generator().manual_seed(0)
     shape = (arguments.batch_size, 3, arguments.height, arguments.width)
     batch = {
-        "images": torch.randn(shape, generator=generator),
+        "images": torch.randn(shape, generator=torch.Generator().manual_seed(0)),
         "pids": torch.arange(arguments.batch_size) // INSTANCES,
         "camids": torch.zeros(arguments.batch_size, dtype=torch.int64),
     }
-    side = (torchreid_side if loop == "torchreid" else our_side)(arguments, network, precision)
-    read, train = side
+    read, train = (torchreid_side if loop == "torchreid" else our_side)(arguments, network, precision)
 
-    def speed(function: Callable[[], int]) -> float:
-        start = time.perf_counter()
-        images = function()
-        if arguments.device == "cuda":
-            torch.cuda.synchronize()
-        return images / (time.perf_counter() - start)
+    def timed(function: Callable[[Done], None]) -> list[tuple[float, float]]:
+        """Returns images a second and processor milliseconds an image of each epoch."""
+        found = []
+        clock = Clock(arguments.device)
 
-    def finish(speeds: list[float]) -> tuple[float, float]:
-        return speeds[0], sorted(speeds[1:])[(len(speeds) - 2) // 2] if len(speeds) > 1 else speeds[0]
+        def done(images: int) -> None:
+            wall, processor = clock.lap()
+            found.append((images / wall, 1000 * processor / images))
 
-    read_first, read_later = finish([speed(read) for _ in range(max(4, arguments.epochs))])
-    step = train([batch] * WARM_UP, [batch] * arguments.steps)[-1]
-    first, later = finish(train(*[None] * arguments.epochs))
+        function(done)
+        return found
+
+    reading = [timed(read)[0] for _ in range(4)]
+    steps = timed(lambda done: train([batch] * arguments.steps, 2, done))  # the first epoch warms up
+    epochs = timed(lambda done: train(None, arguments.epochs, done))
     return {
-        "pipeline": read_first,
-        "pipeline_later": read_later,
-        "step": step,
-        "first_epoch": first,
-        "later_epochs": later,
+        "pipeline": reading[0][0],
+        "pipeline_later": sorted(reading[1:])[1][0],
+        "step": steps[-1][0],
+        "first_epoch": epochs[0][0],
+        "later_epochs": epochs[-1][0],
+        "processor": epochs[-1][1],
     }
-
-
-# Reads one epoch and returns its number of images; trains on each of the given lists of batches, or on the files for
-# None, and returns the images a second of each.
-Side = tuple[Callable[[], int], Callable[..., list[float]]]
 
 
 def torchreid_side(arguments: argparse.Namespace, network: str, precision: str) -> Side:
     """Builds torchreid's data manager, network and engine."""
-    import torch
     from torchreid.reid.data import ImageDataManager
     from torchreid.reid.engine import ImageTripletEngine
     from torchreid.reid.optim import build_optimizer
@@ -184,26 +212,19 @@ def torchreid_side(arguments: argparse.Namespace, network: str, precision: str) 
         use_gpu=arguments.device == "cuda",
     )
 
-    def read() -> int:
-        return sum(len(batch["img"]) for batch in data.train_loader)
+    def read(done: Done) -> None:
+        done(sum(len(batch["img"]) for batch in data.train_loader))
 
-    def train(*epochs: list[dict[str, Any]] | None) -> list[float]:
+    def train(batches: list[dict[str, Any]] | None, epochs: int, done: Done) -> None:
         model = torchreid_network(network, data.num_train_pids).to(arguments.device)
         optimizer = build_optimizer(model, optim="adam", lr=0.0003)
         engine = ImageTripletEngine(data, model, optimizer, use_gpu=arguments.device == "cuda")
-        engine.max_epoch = len(epochs)
-        speeds = []
-        for batches in epochs:
-            loader = data.train_loader
-            if batches is not None:
-                loader = [{"img": batch["images"], "pid": batch["pids"]} for batch in batches]
-            engine.train_loader = loader
-            start = time.perf_counter()
+        engine.max_epoch = epochs
+        if batches is not None:
+            engine.train_loader = [{"img": batch["images"], "pid": batch["pids"]} for batch in batches]
+        for _ in range(epochs):
             engine.train()
-            if arguments.device == "cuda":
-                torch.cuda.synchronize()
-            speeds.append(len(loader) * arguments.batch_size / (time.perf_counter() - start))
-        return speeds
+            done(len(engine.train_loader) * arguments.batch_size)
 
     return read, train
 
@@ -218,56 +239,38 @@ def torchreid_network(name: str, num_classes: int) -> Any:
 def our_side(arguments: argparse.Namespace, network: str, precision: str) -> Side:
     """Builds our loader, augmentation, loss, optimiser and loop; the network may be one of torchreid's."""
     import torch
-    from accelerate import Accelerator
 
     from reid.data.base import relabel
     from reid.data.images import Preprocessing
-    from reid.data.loader import training_loader
     from reid.data.market1501 import read_market1501
-    from reid.data.samplers import PKBatchSampler
-    from reid.data.transforms import Augmentation, TrainTransform
-    from reid.engine import Trainer
     from reid.losses import CombinedLoss
-    from reid.optim import build_optimizer, warmup_cosine
+    from reid.training import LoadingOptions, SamplingOptions, TrainingOptions, build_accelerator, build_image_trainer
 
-    samples, size = (
-        read_market1501(arguments.folder / "market1501").train,
-        Preprocessing(arguments.height, arguments.width),
-    )
-    labels = relabel(samples)
-    sampler = PKBatchSampler(
-        [labels[sample.pid] for sample in samples], arguments.batch_size // INSTANCES, INSTANCES, 0
-    )
-    transform = TrainTransform(size, Augmentation(), torch.Generator().manual_seed(0))
+    samples = read_market1501(arguments.folder / "market1501").train
+    size, classes = Preprocessing(arguments.height, arguments.width), len(relabel(samples))
+    options = TrainingOptions(SamplingOptions(arguments.batch_size, INSTANCES), LoadingOptions(arguments.workers))
+    accelerator = build_accelerator(precision="no" if precision == "fp32" else "bf16")
 
-    def files() -> Any:
-        return training_loader(samples, labels, size, sampler, arguments.workers, cache_megabytes=2048)
-
-    loader = files()
-
-    def read() -> int:
-        return sum(len(transform(batch["images"].to(arguments.device))) for batch in loader)
-
-    def train(*epochs: list[dict[str, Any]] | None) -> list[float]:
-        torch.manual_seed(0)
-        accelerator = Accelerator(
-            cpu=arguments.device == "cpu", mixed_precision="no" if precision == "fp32" else precision
-        )
-        model = our_network(network, len(labels)).to(accelerator.device)
+    def trainer(network: str, epochs: int) -> Any:
+        model = our_network(network, classes)
         weights = {"cross_entropy": 1.0, "triplet": 1.0}
-        loss = CombinedLoss(weights, num_classes=len(labels), feature_size=model.embedding_size)
-        optimizer = build_optimizer("adam", model, 3e-4, 5e-4)
-        schedule = warmup_cosine(optimizer, 0, 10_000)
-        speeds, batches = [], epochs[0]
-        if batches is None:
-            trainer = Trainer(accelerator, model, loss, optimizer, schedule, files(), sampler, transform)
-            trainer.train(len(epochs), lambda row: speeds.append(row["images_per_second"]))
-        for batches in epochs:
-            if batches is not None:
-                ready = torch.utils.data.DataLoader(batches, batch_size=1, collate_fn=lambda items: items[0])
-                trainer = Trainer(accelerator, model, loss, optimizer, schedule, ready, SameOrder(), lambda x: x)
-                trainer.train(1, lambda row: speeds.append(row["images_per_second"]))
-        return speeds
+        loss = CombinedLoss(weights, num_classes=classes, feature_size=model.embedding_size)
+        return build_image_trainer(accelerator, model, loss, samples, size, options, epochs=epochs)
+
+    input_only = trainer("cares18", 1)
+
+    def read(done: Done) -> None:
+        images = (batch["images"].to(arguments.device) for batch in input_only.loader)
+        done(sum(len(input_only.transform(part)) for part in images))
+
+    def train(batches: list[dict[str, Any]] | None, epochs: int, done: Done) -> None:
+        torch.manual_seed(0)
+        loop = trainer(network, epochs)
+        if batches is not None:  # augmented already: their loader and transform have nothing to do
+            loop.loader = torch.utils.data.DataLoader(batches, batch_size=1, collate_fn=lambda items: items[0])
+            loop.sampler, loop.transform = SameOrder(), lambda images: images
+        count = len(loop.loader) * arguments.batch_size
+        loop.train(epochs, lambda row: done(count))
 
     return read, train
 
