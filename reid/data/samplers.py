@@ -1,9 +1,9 @@
 """Batches of training images: P identities with K images each, balanced over cameras, or random.
 
 Every sampler draws a whole epoch from its seed and the epoch's number, so that all processes and a resumed run see the
-same. Under several processes accelerate deals the batches out in turn (BatchSamplerShard): process i of n takes the
-batches i, i + n, i + 2n, ... A last round with fewer batches than processes is dropped, at most n - 1 batches of an
-epoch, and other ones every epoch, since the batches come in random order.
+same. Under several processes training draws global batches and gives each process an equal share of every one
+(`reid.data.sharding.BatchShare`); accelerate's dealing in turn (BatchSamplerShard) works as well, with at most n - 1
+batches of an epoch dropped for n processes.
 """
 
 from collections.abc import Iterator, Sequence

@@ -1,6 +1,7 @@
 """A weighted sum of named loss terms."""
 
 from collections.abc import Callable
+from contextlib import nullcontext
 
 import torch
 from torch import nn
@@ -9,6 +10,7 @@ from reid.losses.center import CenterLoss
 from reid.losses.circle import CircleLoss
 from reid.losses.cluster_contrast import ClusterContrastLoss
 from reid.losses.cross_entropy import LabelSmoothedCrossEntropy
+from reid.losses.gather import gather_with_gradient, whole_batch
 from reid.losses.options import LossOptions
 from reid.losses.triplet import BatchHardTripletLoss
 from reid.losses.weighted_triplet import WeightedRegularisedTripletLoss
@@ -21,9 +23,9 @@ class CombinedLoss(nn.Module):
     """Cross entropy on the logits and metric losses on the features before BNNeck, summed by weight.
 
     Everything that affects the training, centers and memories, is a parameter or a buffer: `state_dict` resumes
-    exactly. Under several processes cluster_contrast and xbm gather the batches of all for their memories, which are
-    thus the same everywhere; the other terms take each process's own batch, and gradients are averaged as usual. All
-    terms compute in float32, inside autocast too.
+    exactly. Under several processes each training batch is gathered from all, so that mining, memories and the loss are
+    those of one process with the whole batch, the same everywhere (`gather_with_gradient`): the model wants its usual
+    distributed wrapper, the loss none. All terms compute in float32, inside autocast too.
 
     Args:
         weights: Term to weight; terms as in `TERMS`. A term with weight 0 is not built.
@@ -129,12 +131,17 @@ class CombinedLoss(nn.Module):
         Raises:
             ValueError: When cross entropy is asked for and the model has no classifier.
         """
+        if "cross_entropy" in self.terms and logits is None:
+            raise ValueError("cross_entropy: the model has no classifier; build it with num_classes > 0")
+        if self.training:
+            features, labels = gather_with_gradient(features, labels)
+            if "cross_entropy" in self.terms and logits is not None:
+                (logits,) = gather_with_gradient(logits)
         total = features.new_zeros((), dtype=torch.float32)
         values = {}
-        for name, term in self.terms.items():
-            if name == "cross_entropy" and logits is None:
-                raise ValueError("cross_entropy: the model has no classifier; build it with num_classes > 0")
-            value = term(logits if name == "cross_entropy" else features, labels)
-            total = total + self.weights[name] * value
-            values[name] = value.detach()
+        with whole_batch() if self.training else nullcontext():
+            for name, term in self.terms.items():
+                value = term(logits if name == "cross_entropy" else features, labels)
+                total = total + self.weights[name] * value
+                values[name] = value.detach()
         return total, values
