@@ -287,18 +287,15 @@ def shade(image, depth, primitive, table, parts, rays, light, style, maps, map_p
             frame (3), rays in that frame (9), texture frame (9) and its origin (3), number of the material, negative
             and always the same for a thing of the place.
         parts: (4, 5), scratch.
-        rays: 12 numbers, the camera's position, the ray of the first pixel, its change per column and per row; along
-            a row rays do not rise or fall.
-        light: 16 numbers, see `Place`.
-        style: 13 numbers, see `Place`.
+        rays: 12 numbers, the camera's position, the ray of the first pixel, its change per column (level) and per row.
+        light, style: 16 and 13 numbers, see `Place`.
         maps: (3, G, G) uint8, maps of the ground: shadows of things, of things and people, darkening around feet.
         map_place: x and y of their corner, cells per metre.
         pixel_size: of one ray at a depth of one metre.
-        known: (H, W, 4) float32, colours of things and ground before light falls on them and the number of what has
-            that colour, kept from frame to frame of a camera that never moves; (0, 0, 4) keeps none.
+        known: (H, W, 4) float32, colours of things and ground without light and the number of what has that colour,
+            kept from frame to frame of a camera that never moves; (0, 0, 4) keeps none.
     """
-    keeps = known.shape[0] > 0
-    slope_x, slope_y = light[0] / light[2], light[1] / light[2]
+    slope_x, slope_y, keeps = light[0] / light[2], light[1] / light[2], known.shape[0] > 0
     for j in range(primitive.shape[0]):
         fall = rays[5] + j * rays[11]
         sky = fall >= HORIZON
