@@ -1,0 +1,87 @@
+"""Continual training through the one loop: after a training, or on a checkpoint alone."""
+
+import dataclasses
+from collections.abc import Callable
+
+from accelerate import Accelerator
+from torch import nn
+
+from reid.continual import Adaptation, Say, adapt, choose_unlabelled
+from reid.continual_options import ContinualOptions
+from reid.data.base import ReIDDataset, Split
+from reid.data.images import Preprocessing
+from reid.engine import Trainer
+from reid.losses import CombinedLoss
+from reid.training import TrainingOptions, build_image_trainer
+from reid.training_state import StateFolder
+
+
+def continue_training(
+    model: nn.Module,
+    loss: CombinedLoss,
+    source: Split,
+    target: ReIDDataset,
+    options: ContinualOptions,
+    training: TrainingOptions,
+    *,
+    preprocessing: Preprocessing,
+    accelerator: Accelerator,
+    on_epoch_end: Callable[[dict[str, float]], None],
+    seed: int = 0,
+    states: StateFolder | None = None,
+    resume: bool = False,
+    say: Say = print,
+) -> tuple[Trainer, Adaptation]:
+    """Adapts a trained network to images without labels, and trains it on them and the source images.
+
+    Clusters depend on the network's weights alone, so that a resumed training finds the same ones again when it is
+    given the weights that the source training ended with.
+
+    Args:
+        model: The trained network, `Trainer.finish()`'s or that of a checkpoint with its classifier. Changed in place.
+        loss: The one of the source training, or a new one for the source identities. Changed in place.
+        source: The images that the network was trained on.
+        target: The dataset that is scored in the end.
+        options: Which images, how they are clustered, how long and how fast they are learnt from.
+        training: As for the source training; of its optimisation the optimiser, the rate and the schedule are
+            replaced (`ContinualOptions.optimisation_changes`).
+        preprocessing: What the network's input wants.
+        accelerator: That of the source training.
+        on_epoch_end: Given each epoch's row, epochs counted from 1 again.
+        seed: Of order and augmentation.
+        states: Where states for resuming are kept; not the folder of the source training.
+        resume: Go on from the newest of these.
+        say: Told what happens, on the main process only.
+
+    Returns:
+        The trainer after its epochs, to be finished by the caller, and what came of the clustering, whose protocol
+        every score from now on carries.
+
+    Raises:
+        ValueError: As `reid.continual.adapt` and `reid.training.build_image_trainer`.
+    """
+    optimisation = dataclasses.replace(training.optimisation, **options.optimisation_changes())
+    options_then = dataclasses.replace(training, optimisation=optimisation)
+    trainers: list[Trainer] = []
+
+    def train(samples: Split) -> None:
+        epochs = options.continual_epochs
+        trainers.append(
+            build_image_trainer(
+                accelerator, model, loss, samples, preprocessing, options_then, epochs=epochs, seed=seed, states=states
+            )
+        )
+        trainers[0].train(epochs, on_epoch_end, resume=resume)
+
+    adaptation = adapt(
+        model,
+        loss,
+        source,
+        choose_unlabelled(target, options),
+        train,
+        preprocessing=preprocessing,
+        accelerator=accelerator,
+        options=options,
+        say=say,
+    )
+    return trainers[0], adaptation
