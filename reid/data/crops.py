@@ -1,15 +1,17 @@
 """The pixels of samples: whole files, or boxes cut out of frames."""
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
 from reid.data.base import Sample, Split
 from reid.data.images import load_image
 
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 _TAIL = 64  # bytes at the end of a file in which its end mark must be; cameras append a few
 _END_MARKS = {b"\xff\xd8": b"\xff\xd9", b"\x89P": b"IEND"}
 
@@ -59,21 +61,29 @@ def _cut(frame: np.ndarray, sample: Sample) -> np.ndarray:
     return np.ascontiguousarray(frame[top:bottom, left:right])
 
 
-def image_fault(path: str | os.PathLike[str]) -> str | None:
-    """Returns what is wrong with an image file, or None.
+def file_fault(path: str | os.PathLike[str]) -> str | None:
+    """Returns what is wrong with a file without decoding it, or None.
 
-    A file that ends in the middle decodes, with gray where pixels are missing; its missing end mark tells.
+    An image that ends in the middle may decode, with gray where pixels are missing; its missing end mark tells.
     """
     try:
         with open(path, "rb") as file:
             start = file.read(2)
             file.seek(-min(_TAIL, file.seek(0, os.SEEK_END)), os.SEEK_END)
             tail = file.read()
-        load_image(path, (1, 1))
-    except (OSError, ValueError) as error:
+    except OSError as error:
         return str(error)
     mark = _END_MARKS.get(start)
     return None if mark is None or mark in tail else f"{path}: the file ends in the middle of the image"
+
+
+def image_fault(path: str | os.PathLike[str]) -> str | None:
+    """Returns what is wrong with an image file, which is decoded for that, or None."""
+    try:
+        load_image(path, (1, 1))
+    except (OSError, ValueError) as error:
+        return str(error)
+    return file_fault(path)
 
 
 def drop_unreadable(samples: Sequence[Sample], threads: int | None = None) -> tuple[Split, tuple[str, ...]]:
@@ -92,15 +102,9 @@ def drop_unreadable(samples: Sequence[Sample], threads: int | None = None) -> tu
     return [sample for sample in samples if sample.path not in faults], tuple(faults.values())
 
 
-def map_threads(function, items: Iterable, threads: int | None = None) -> Iterator:  # type: ignore[no-untyped-def, type-arg]
+def map_threads(
+    function: Callable[[Item], Result], items: Iterable[Item], threads: int | None = None
+) -> Iterator[Result]:
     """Yields `function` of each item in their order; OpenCV decodes without the interpreter's lock."""
     with ThreadPoolExecutor(threads or os.cpu_count() or 1) as pool:
         yield from pool.map(function, items)
-
-
-def same_files(samples: Iterable[Sample]) -> dict[str, list[int]]:
-    """Returns file -> positions of the samples in it, so that a frame with many boxes is decoded once."""
-    positions: dict[str, list[int]] = {}
-    for position, sample in enumerate(samples):
-        positions.setdefault(str(Path(sample.path)), []).append(position)
-    return positions

@@ -124,9 +124,15 @@ class TrainTransform:
         # torchvision draws from torch's global generator, one draw a call, hence one call an image. It is seeded from
         # ours and given back as it was.
         seed = int(torch.randint(2**62, (), generator=self.generator))
-        with torch.random.fork_rng(devices=[images.device] if images.is_cuda else []):
-            torch.manual_seed(seed)
-            return torch.stack([policy(image) for image in images])
+        threads = torch.get_num_threads()
+        if not images.is_cuda:
+            torch.set_num_threads(1)  # an image is too small to share: several threads took ten times as long
+        try:
+            with torch.random.fork_rng(devices=[images.device] if images.is_cuda else []):
+                torch.manual_seed(seed)
+                return torch.stack([policy(image) for image in images])
+        finally:
+            torch.set_num_threads(threads)
 
     def _erase(self, x: torch.Tensor) -> torch.Tensor:
         count, _, height, width = x.shape
