@@ -174,6 +174,7 @@ def _search_faiss(features: NDArray[np.float32], k: int, method: Method, seed: i
     import faiss
 
     num, size = features.shape
+    index: Any
     if method == "hnsw":
         index = faiss.IndexHNSWFlat(size, 32)
         index.hnsw.efConstruction = 80
