@@ -30,6 +30,3 @@ def read_market1501(root: str | os.PathLike[str], source: str = "market1501") ->
         ValueError: When a split holds no usable image.
     """
     return read_named_folders(root, LAYOUT, source)
-
-
-Market1501 = ReIDDataset
