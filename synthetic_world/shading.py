@@ -283,12 +283,12 @@ def shade(image, depth, primitive, table, parts, rays, light, style, maps, map_p
         image: (H, W, 3) float32, filled.
         depth: of every ray; changed in place where it meets the ground.
         primitive: of every ray, a row of the table, or -1.
-        table: (P, 58), of each primitive: material (19 columns), kind, owner, shape (3), frame (9), the camera in that
-            frame (3), rays in that frame (9), texture frame (9) and its origin (3), number of the material, negative
-            and always the same for a thing of the place.
+        table: (P, 58), of each primitive: material (19 columns), kind, owner, shape (3), frame (9), camera (3) and rays
+            (9) in that frame, texture frame (9) and its origin (3), number, negative and the same for ever on things.
         parts: (4, 5), scratch.
         rays: 12 numbers, the camera's position, the ray of the first pixel, its change per column (level) and per row.
-        light, style: 16 and 13 numbers, see `Place`.
+        light: 16 numbers, see `Place`.
+        style: 13 numbers, see `Place`.
         maps: (3, G, G) uint8, maps of the ground: shadows of things, of things and people, darkening around feet.
         map_place: x and y of their corner, cells per metre.
         pixel_size: of one ray at a depth of one metre.
