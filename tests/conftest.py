@@ -66,3 +66,44 @@ def run_python() -> Callable[..., subprocess.CompletedProcess[str]]:
         return done
 
     return run
+
+
+@pytest.fixture(scope="session")
+def tiny_videos(tmp_path_factory: pytest.TempPathFactory) -> Callable[[], Path]:
+    """Returns a function that gives a MOT folder: 8 people with colours of their own, 2 views, 24 frames."""
+    root = tmp_path_factory.mktemp("tiny-videos") / "mot"
+
+    def path() -> Path:
+        if not root.exists():
+            _write_tiny_videos(root)
+        return root
+
+    return path
+
+
+def _write_tiny_videos(root: Path) -> None:
+    random = np.random.default_rng(0)
+    colours = random.integers(30, 226, (8, 2, 3))
+    for view in (1, 2):
+        folder = root / "train" / f"VIEW-01-c{view}"
+        (folder / "img1").mkdir(parents=True)
+        (folder / "gt").mkdir()
+        size = "imDir=img1\nframeRate=5\nseqLength=24\nimWidth=200\nimHeight=64\nimExt=.jpg\n"
+        (folder / "seqinfo.ini").write_text(f"[Sequence]\nname={folder.name}\n{size}")
+        rows = []
+        for frame in range(1, 25):
+            image = random.normal(128 + 10 * view, 10, (64, 200, 3))
+            for person in range(8):
+                # Number 1 is away for a while, number 2 is partly hidden in half of the frames, 3 is small, 4 narrow.
+                if person == 0 and 10 <= frame < 20:
+                    continue
+                height, width = 36 if person == 2 else 44, 15 if person == 3 else 18
+                left, top = 24 * person + frame // 6, 8 + frame % 3
+                patch = np.repeat(colours[person], height // 2, axis=0)[:, None]
+                image[top : top + height, left : left + width] = patch + random.normal(0, 10, (height, width, 3))
+                visibility = 0.7 if person == 1 and frame % 2 else 1.0
+                rows.append(f"{frame},{person + 1},{left},{top},{width},{height},1,1,{visibility}\n")
+            # A car, a person in a crowd and one who does not count.
+            rows += [f"{frame},9,0,0,50,60,1,3,1\n", f"{frame},10,0,0,50,60,1,13,1\n", f"{frame},11,0,0,50,60,0,1,1\n"]
+            cv2.imwrite(str(folder / "img1" / f"{frame:06d}.jpg"), image.clip(0, 255).astype(np.uint8))
+        (folder / "gt" / "gt.txt").write_text("".join(rows))

@@ -1,0 +1,204 @@
+"""Tracklets of MOT sequences, by their ground truth."""
+
+import json
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from reid.data.base import Sample
+from reid.data.mot import MotGroundTruth, SequenceInfo, read_ground_truth, read_seqinfo
+from reid.data.tracklets import Tracklet, VideoDataset, checked_tracklets, first_of_each_camera
+
+PEDESTRIAN = 1
+# MOT17 holds each sequence three times, once a detector, with one ground truth.
+_DETECTORS = re.compile(r"-(?:DPM|FRCNN|SDP)$")
+_VIEW = re.compile(r"-c\d+$")
+_LAYOUT = "sequence folders, in it or in its subfolder train, each with seqinfo.ini, gt/gt.txt and its images"
+
+
+def read_mot_tracklets(
+    root: str | os.PathLike[str],
+    min_visibility: float = 0.4,
+    min_height: int = 32,
+    min_width: int = 12,
+    min_length: int = 4,
+    max_length: int = 30,
+    max_gap: int = 10,
+    test_fraction: float = 0.5,
+    seed: int = 0,
+) -> VideoDataset:
+    """Reads the ground truth of all sequences; the images are cut from the frames when they are needed.
+
+    Every sequence is a camera. A track is cut where somebody is not seen well for more than `max_gap` frames, and what
+    is longer than `max_length` into equal pieces. The first tracklet of each test identity in each camera is a query.
+
+    Who is who: a world's annotations.json names the identity of each track, which is the same in all its sequences.
+    Elsewhere NAME-c1, NAME-c2, ... are views of one scene and share their identities; any other sequence has people
+    of its own. Where nobody is seen by two cameras (MOTChallenge) cameras count as unknown, a query is found again at
+    another time in its own camera, and a note says so.
+
+    Args:
+        root: The folder.
+        min_visibility: Boxes of which less is visible are left out, 0..1.
+        min_height: Boxes of which fewer rows are inside the image are left out, pixels.
+        min_width: The same for columns.
+        min_length: Tracklets of fewer boxes are left out.
+        max_length: Boxes of the longest tracklet.
+        max_gap: Frames without a usable box after which a new tracklet begins.
+        test_fraction: Share of the identities for testing, of those seen by several cameras and of the others alike.
+        seed: Chooses them.
+
+    Raises:
+        FileNotFoundError: When there is no such sequence, or the image folder of one is missing.
+        ValueError: On an option out of range, a text file with errors (with its line), or filters that leave nothing.
+    """
+    _check(min_visibility, min_height, min_width, min_length, max_length, max_gap, test_fraction)
+    folders, notes = _sequences(Path(root))
+    numbers: dict[tuple[object, ...], int] = {}  # who -> pid, from 1 in the order of appearance
+    tracklets: list[Tracklet] = []
+    hidden = short = 0
+    for camid, folder in enumerate(folders):
+        info, truth = read_seqinfo(folder), read_ground_truth(folder / "gt" / "gt.txt")
+        if not (folder / info.image_dir).is_dir():
+            raise FileNotFoundError(f"{folder / info.image_dir}: no such folder; seqinfo.ini says the images are there")
+        usable = _usable(truth, info, min_visibility, min_height, min_width)
+        hidden += int((~usable).sum())
+        identities = _identities(folder, np.unique(truth.track_id[usable]).tolist())
+        for track, who in identities.items():
+            rows = np.flatnonzero(usable & (truth.track_id == track))
+            rows = rows[np.argsort(truth.frame[rows], kind="stable")]
+            pid = numbers.setdefault(who, len(numbers) + 1)
+            for piece in split_track(truth.frame[rows], max_gap, max_length):
+                if len(piece) < min_length:
+                    short += 1
+                else:
+                    tracklets.append(Tracklet.of(_samples(folder, info, truth, rows[piece], pid, camid)))
+    if not tracklets:
+        raise ValueError(f"{root}: no tracklet is left; lower min_visibility, min_height, min_width or min_length")
+    if hidden or short:
+        notes.append(f"{hidden} boxes (not pedestrians, hidden or small) and {short} short tracklets are left out")
+    return _dataset(tracklets, notes, test_fraction, seed)
+
+
+def split_track(frame: np.ndarray, max_gap: int, max_length: int) -> list[np.ndarray]:
+    """Returns the pieces of a track, as positions in it.
+
+    Args:
+        frame: int (N,), ascending.
+        max_gap: A difference of more than max_gap + 1 between neighbours begins a new piece.
+        max_length: Longer runs are cut into the fewest pieces that are not longer, of equal length up to one.
+    """
+    if not len(frame):
+        return []
+    runs = np.split(np.arange(len(frame)), np.flatnonzero(np.diff(frame) > max_gap + 1) + 1)
+    return [piece for run in runs for piece in np.array_split(run, -(-len(run) // max_length))]
+
+
+def split_people(tracklets: list[Tracklet], test_fraction: float, seed: int) -> tuple[list[Tracklet], list[Tracklet]]:
+    """Divides tracklets into training and test by identity; those seen by several cameras and the others separately."""
+    cameras: dict[int, set[int]] = {}
+    for tracklet in tracklets:
+        cameras.setdefault(tracklet.pid, set()).add(tracklet.camid)
+    random = np.random.default_rng(seed)
+    test: set[int] = set()
+    for several in (True, False):
+        pids = np.array(sorted(pid for pid, seen in cameras.items() if (len(seen) > 1) == several), dtype=np.int64)
+        test |= set(random.permutation(pids)[: round(test_fraction * len(pids))].tolist())
+    return [one for one in tracklets if one.pid not in test], [one for one in tracklets if one.pid in test]
+
+
+def _check(
+    min_visibility: float,
+    min_height: int,
+    min_width: int,
+    min_length: int,
+    max_length: int,
+    max_gap: int,
+    test_fraction: float,
+) -> None:
+    if not 0.0 <= min_visibility <= 1.0:
+        raise ValueError(f"min_visibility: got {min_visibility}, allowed: 0..1")
+    sizes = {"min_height": min_height, "min_width": min_width, "min_length": min_length}
+    for name, value in sizes.items():
+        if value < 1:
+            raise ValueError(f"{name}: got {value}, allowed: 1 or more")
+    if max_length < min_length:
+        raise ValueError(f"max_length: got {max_length}, allowed: min_length ({min_length}) or more")
+    if max_gap < 0:
+        raise ValueError(f"max_gap: got {max_gap}, allowed: 0 or more frames")
+    if not 0.0 < test_fraction < 1.0:
+        raise ValueError(f"test_fraction: got {test_fraction}, allowed: above 0 and below 1")
+
+
+def _sequences(root: Path) -> tuple[list[Path], list[str]]:
+    """Returns the folders of the sequences by name, each ground truth once, and what there is to say of it."""
+    for folder in (root, root / "train"):
+        found = sorted(path.parents[1] for path in folder.glob("*/gt/gt.txt"))
+        if found:
+            break
+    else:
+        state = "holds none" if root.is_dir() else "is no folder"
+        raise FileNotFoundError(f"{root} {state}; expected {_LAYOUT}")
+    unique = {_DETECTORS.sub("", path.name): path for path in reversed(found)}
+    copies = len(found) - len(unique)
+    notes = [f"{copies} sequences are copies with other detections; each ground truth is read once"] if copies else []
+    return [unique[name] for name in sorted(unique)], notes
+
+
+def _identities(folder: Path, tracks: list[int]) -> dict[int, tuple[object, ...]]:
+    """Returns track -> who it is, over all sequences."""
+    path = folder / "annotations.json"
+    if not path.is_file():
+        scene = _VIEW.sub("", _DETECTORS.sub("", folder.name))
+        return {track: ("scene", scene, track) for track in tracks}
+    try:
+        notes: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        world = (notes["world"]["level"], notes["world"]["seed"])
+        named = {int(one["id"]): int(one["identity"]) for frame in notes["frames"] for one in frame["people"]}
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"{path}: not a world's annotations ({error!r}); restore or remove it") from error
+    missing = [track for track in tracks if track not in named]
+    if missing:
+        raise ValueError(f"{path}: says nothing of identity {missing[0]}, which gt/gt.txt has; restore or remove it")
+    return {track: ("world", *world, named[track]) for track in tracks}
+
+
+def _usable(
+    truth: MotGroundTruth, info: SequenceInfo, min_visibility: float, min_height: int, min_width: int
+) -> np.ndarray:
+    """Returns bool (N,): pedestrians that count, are visible, and are large inside the image."""
+    corners = np.stack([truth.xywh[:, :2], truth.xywh[:, :2] + truth.xywh[:, 2:]])
+    # Without a size in seqinfo.ini only the left and upper border are known.
+    inside = corners.clip(0, [info.width or np.inf, info.height or np.inf])
+    size = inside[1] - inside[0]
+    usable = (truth.flag != 0) & (truth.class_id == PEDESTRIAN) & (truth.visibility >= min_visibility)
+    return usable & (size[:, 0] >= min_width) & (size[:, 1] >= min_height)
+
+
+def _samples(
+    folder: Path, info: SequenceInfo, truth: MotGroundTruth, rows: np.ndarray, pid: int, camid: int
+) -> list[Sample]:
+    samples = []
+    for row in rows:
+        left, top, width, height = truth.xywh[row].tolist()
+        path = folder / info.image_dir / f"{truth.frame[row]:06d}{info.image_extension}"
+        box = (left, top, left + width, top + height)
+        samples.append(Sample(str(path), pid, camid, int(truth.frame[row]), "mot", box))
+    return samples
+
+
+def _dataset(tracklets: list[Tracklet], notes: list[str], test_fraction: float, seed: int) -> VideoDataset:
+    cameras: dict[int, set[int]] = {}
+    for tracklet in tracklets:
+        cameras.setdefault(tracklet.pid, set()).add(tracklet.camid)
+    known = any(len(seen) > 1 for seen in cameras.values())
+    if not known:
+        notes.append(
+            "nobody is seen by two cameras: queries are found again in their own camera, so the scores flatter"
+        )
+    train, test = split_people(tracklets, test_fraction, seed)
+    query = first_of_each_camera(test)
+    return checked_tracklets(VideoDataset("mot", train, query, test, cameras_known=known, notes=tuple(notes)))
