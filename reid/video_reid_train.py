@@ -83,9 +83,9 @@ class VideoTrainConfig:
         default_factory=lambda: Augmentation(pad_crop=5)
     )
     optimisation: Annotated[OptimisationOptions, tyro.conf.arg(name="")] = dataclasses.field(
-        default_factory=lambda: OptimisationOptions(warmup_epochs=2.0)
+        default_factory=lambda: OptimisationOptions(warmup_epochs=1.0)
     )
-    epochs: int = 15
+    epochs: int = 6
     """Passes over the training tracklets; 0 writes the untrained network."""
     height: int = 128
     """Rows of the frames, in pixels; the people of the small world are some 90 high. Real data want 256."""
