@@ -32,9 +32,9 @@ class CompareConfig:
     another seed of the training would do is not in them. Distances are Euclidean and inductive.
     """
 
-    first: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(name="A")]
+    first: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="A")]
     """A .safetensors checkpoint or an .onnx file."""
-    second: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(name="B")]
+    second: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="B")]
     """Another one; differences are B minus A."""
     root: Path
     """Folder of the dataset."""

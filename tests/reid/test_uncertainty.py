@@ -140,6 +140,14 @@ def test_command_prints_and_writes_the_comparison(checkpoints, tiny_market, run_
     assert (written["confidence"], written["resamples"]) == (0.8, 50)
 
 
+def test_help_and_unknown_options(checkpoints, tiny_market, run_python, repository, tmp_path):
+    done = run_python(repository / "reid/compare.py", "--help", cwd=tmp_path)
+    assert all(word in done.stdout for word in ("usage", "A B", "--root", "--confidence"))
+    options = ["--root", tiny_market, "--no-such-option", 3]
+    done = run_python("-m", "reid.compare", *checkpoints, *options, check=False)
+    assert done.returncode != 0 and "no-such-option" in done.stdout + done.stderr
+
+
 def test_command_names_what_is_missing(checkpoints, tiny_market, run_python, tmp_path, repository):
     for arguments, word in (
         ([checkpoints[0], tmp_path / "absent.onnx", "--root", tiny_market], "absent.onnx"),
