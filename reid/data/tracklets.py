@@ -8,6 +8,8 @@ import numpy as np
 
 from reid.data.base import DISTRACTOR_PID, Sample
 
+_SKIPPED = "; they are skipped"
+
 
 @dataclass(frozen=True, slots=True)
 class Tracklet:
@@ -111,10 +113,10 @@ def checked_tracklets(dataset: VideoDataset) -> VideoDataset:
         lonely = sum(len(cameras.get(query.pid, ())) < 2 for query in dataset.query)
     if lonely == len(dataset.query):
         raise ValueError(f"{dataset.name}: none of the {lonely} queries has a match in the gallery")
-    if not lonely:
-        return dataset
-    note = f"{lonely} of {len(dataset.query)} queries have no match in the gallery; they are skipped"
-    return dataclasses.replace(dataset, notes=(*dataset.notes, note))
+    notes = tuple(note for note in dataset.notes if not note.endswith(_SKIPPED))  # of a look before this one
+    if lonely:
+        notes += (f"{lonely} of {len(dataset.query)} queries have no match in the gallery{_SKIPPED}",)
+    return dataclasses.replace(dataset, notes=notes)
 
 
 def ranking_ids(dataset: VideoDataset) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:

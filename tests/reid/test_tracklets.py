@@ -22,7 +22,7 @@ from reid.data.sharding import BatchShare
 from reid.data.tracklet_images import check_crop_factor, cut, drop_unreadable_frames, load_frames
 from reid.data.tracklet_loader import TrackletDataset, TrackletSampler, tracklet_loader
 from reid.data.tracklet_transform import TrackletTransform
-from reid.data.tracklets import Tracklet, VideoDataset, choose_frames, ranking_ids
+from reid.data.tracklets import Tracklet, VideoDataset, checked_tracklets, choose_frames, ranking_ids
 from reid.data.transforms import Augmentation, TrainTransform
 
 SIZE = Preprocessing(16, 16)
@@ -401,3 +401,18 @@ def test_ranking_ids_of_known_cameras() -> None:
     query, other = tracklet(1, 0), tracklet(1, 1)
     data = VideoDataset("test", [], [query], [query, other])
     assert [ids.tolist() for ids in ranking_ids(data)] == [[1], [1, 1], [0], [0, 1]]
+
+
+def test_faults_of_a_dataset_are_named() -> None:
+    train, query, other = [tracklet(5)], tracklet(1, 0), tracklet(1, 1)
+    lonely = tracklet(2, 0)
+    data = VideoDataset("test", train, [query, lonely], [query, other, lonely])
+    noted = checked_tracklets(data)
+    assert noted.notes == ("1 of 2 queries have no match in the gallery; they are skipped",)
+    assert checked_tracklets(noted) == noted
+    with pytest.raises(ValueError, match="none of the 1 queries has a match"):
+        checked_tracklets(VideoDataset("test", train, [lonely], [lonely]))
+    with pytest.raises(ValueError, match=r"identities \[1\] are in training and testing both"):
+        checked_tracklets(VideoDataset("test", [query], [query], [query, other]))
+    with pytest.raises(ValueError, match="the gallery split holds no tracklet"):
+        checked_tracklets(VideoDataset("test", train, [query], []))
