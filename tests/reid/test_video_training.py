@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -206,6 +207,22 @@ def test_loading_acts_but_changes_nothing(
     monkeypatch.setattr(video_reid_train, "tracklet_loader", look)
     assert equal(baseline, train(tiny_videos(), tmp_path, loading=LoadingOptions(workers=1, cache_megabytes=0)))
     assert seen[0].num_workers == 1 and torch.get_num_threads() == 1
+
+
+def test_mars_is_trained_on(tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    for part, pids in (("bbox_train", (1, 2, 3, 4)), ("bbox_test", (5, 6))):
+        for pid in pids:
+            (tmp_path / part / f"{pid:04d}").mkdir(parents=True)
+            for camera in (1, 2):
+                for frame in (1, 2, 3):
+                    name = f"{pid:04d}C{camera}T0001F{frame:03d}.jpg"
+                    cv2.imwrite(str(tmp_path / part / f"{pid:04d}" / name), random.integers(0, 256, (32, 16, 3)))
+    options = {"dataset": "mars", "max_length": None}
+    whole = train(tmp_path, tmp_path / "whole", **options)
+    assert not equal(whole, train(tmp_path, tmp_path / "inner", crop_factor=0.7, **options))
+    scores = load_checkpoint(tmp_path / "whole" / "model.safetensors")[1].scores
+    assert scores[0]["scores"]["num_valid"] == 4
 
 
 def test_corrupt_frames_are_counted(tiny_videos: Videos, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
