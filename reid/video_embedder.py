@@ -19,6 +19,7 @@ from reid.metrics import RankResult, evaluate_rank
 from reid.models.video import build_video_model
 
 CARD_PREFIX = "video/"  # of the backbone in a card, so that no loader of image models takes it for one
+_CHUNK = 256  # tracklets whose frames are in memory at a time; a file that several of them share is decoded once
 # Maps frames uint8 (N, T, 3, H, W) to float (N, D).
 ClipFunction = Callable[[np.ndarray], np.ndarray]
 
@@ -81,12 +82,13 @@ class VideoEmbedder:
             ValueError: When a file is no image; the message names it.
         """
         rows = []
-        for start in range(0, len(tracklets), self.batch_size):
-            chunk = tracklets[start : start + self.batch_size]
+        for start in range(0, len(tracklets), _CHUNK):
+            chunk = tracklets[start : start + _CHUNK]
             images = load_frames(self._chosen(chunk), self.preprocessing, self.crop_factor)
-            found = self.embed(images.reshape(len(chunk), self.frames, *images.shape[1:])).astype(np.float32)
-            rows.append(found / np.maximum(np.linalg.norm(found, axis=1, keepdims=True), 1e-12))
-        return np.concatenate(rows)
+            clips = images.reshape(len(chunk), self.frames, *images.shape[1:])
+            rows += [self.embed(clips[i : i + self.batch_size]) for i in range(0, len(clips), self.batch_size)]
+        found = np.concatenate(rows).astype(np.float32)
+        return found / np.maximum(np.linalg.norm(found, axis=1, keepdims=True), 1e-12)
 
     def _chosen(self, tracklets: Sequence[Tracklet]) -> list[Sample]:
         places = [choose_frames(len(tracklet.frames), self.frames) for tracklet in tracklets]
