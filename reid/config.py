@@ -4,7 +4,7 @@ import dataclasses
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_type_hints
 
 import tyro
 import yaml
@@ -52,20 +52,51 @@ def _arguments(path: Path, config_class: type[Any]) -> list[str]:
         raise ValueError(f"{path}: not valid YAML: {error}") from error
     if not isinstance(values, dict):
         raise ValueError(f"{path}: got {type(values).__name__}, allowed: a mapping of option to value")
-    known = [field.name for field in dataclasses.fields(config_class)]
+    known = option_names(config_class)
     unknown = sorted(str(key) for key in values if str(key).replace("-", "_") not in known)
     if unknown:
         raise ValueError(f"{path}: unknown option {', '.join(unknown)}; allowed: {', '.join(known)}")
     arguments: list[str] = []
     for key, value in values.items():
         name = str(key).replace("_", "-")
-        if isinstance(value, bool):
+        if value is None:
+            arguments += [f"--{name}", "None"]
+        elif isinstance(value, bool):
             arguments.append(f"--{name}" if value else f"--no-{name}")
         elif isinstance(value, list):
             arguments += [f"--{name}", *map(str, value)]
         else:
             arguments += [f"--{name}", str(value)]
     return arguments
+
+
+def option_names(config_class: type[Any]) -> list[str]:
+    """Returns the options of a dataclass, those of nested groups among the others."""
+    names = []
+    hints = get_type_hints(config_class)
+    for field in dataclasses.fields(config_class):
+        group = hints[field.name]
+        nested = isinstance(group, type) and dataclasses.is_dataclass(group)
+        names += option_names(group) if nested else [field.name]
+    return names
+
+
+def option_values(config: Any) -> dict[str, Any]:
+    """Returns the options of a configuration as YAML and JSON know them, nested groups flat.
+
+    `parse_config` with a file of them gives the same configuration again.
+    """
+    values: dict[str, Any] = {}
+    for field in dataclasses.fields(config):
+        value = getattr(config, field.name)
+        values |= option_values(value) if dataclasses.is_dataclass(value) else {field.name: _plain(value)}
+    return values
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Path):
+        return str(value)
+    return [_plain(item) for item in value] if isinstance(value, (tuple, list)) else value
 
 
 def run_entry_point(main: Callable[[Config], None], config_class: type[Config]) -> None:

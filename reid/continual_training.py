@@ -27,6 +27,7 @@ def continue_training(
     preprocessing: Preprocessing,
     accelerator: Accelerator,
     on_epoch_end: Callable[[dict[str, float]], None],
+    on_start: Callable[[Trainer], None] = lambda trainer: None,
     seed: int = 0,
     states: StateFolder | None = None,
     resume: bool = False,
@@ -48,6 +49,7 @@ def continue_training(
         preprocessing: What the network's input wants.
         accelerator: That of the source training.
         on_epoch_end: Given each epoch's row, epochs counted from 1 again.
+        on_start: Given the trainer before its epochs.
         seed: Of order and augmentation.
         states: Where states for resuming are kept; not the folder of the source training.
         resume: Go on from the newest of these.
@@ -71,6 +73,7 @@ def continue_training(
                 accelerator, model, loss, samples, preprocessing, options_then, epochs=epochs, seed=seed, states=states
             )
         )
+        on_start(trainers[0])
         trainers[0].train(epochs, on_epoch_end, resume=resume)
 
     adaptation = adapt(

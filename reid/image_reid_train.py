@@ -1,238 +1,219 @@
-"""Trains an image re-identification network: `accelerate launch reid/image_reid_train.py --root DIR`."""
+"""Trains an image re-identification network: `accelerate launch reid/image_reid_train.py`."""
 
 import dataclasses
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Any
 
 if __package__ in (None, ""):
     # Running a file puts its own folder first; the packages live in the repository's root.
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-import torch
-import tyro
 from accelerate import Accelerator
 from accelerate.utils import set_seed
 from rich.console import Console
+from torch import nn
 
 from reid.checkpoint import Card, save_checkpoint
-from reid.config import run_entry_point
-from reid.data.base import ReIDDataset, describe, relabel
-from reid.data.images import Preprocessing
-from reid.data.market1501 import read_market1501
-from reid.data.transforms import Augmentation
+from reid.config import option_values, run_entry_point
+from reid.continual import choose_unlabelled
+from reid.continual_training import continue_training
 from reid.embedder import Embedder
 from reid.engine import Trainer
-from reid.evaluation import embed_samples, rank, scores_of
-from reid.losses import CombinedLoss, LossOptions
+from reid.evaluation import embed_samples, protocol_of, rank, scores_of
 from reid.models import build_model
-from reid.optim import OptimisationOptions
 from reid.records import repository_commit, score_record
-from reid.training import (
-    LoadingOptions,
-    SamplingOptions,
-    TrainingOptions,
-    build_accelerator,
-    build_image_trainer,
-    set_threads,
-)
-from reid.training_log import TrainingLog
+from reid.run_folder import RunFolder
+from reid.train_options import TrainConfig
+from reid.training import build_accelerator, build_image_trainer, fitting_batch_size, set_threads
+from reid.training_data import TestSet, TrainingData, read_test_set, read_training_data
 
 
 @dataclasses.dataclass(frozen=True)
-class TrainConfig:
-    """Trains a re-identification network on a folder in Market-1501's layout.
+class Session:
+    """What the steps of a run share.
 
-    Mixed precision and processes are accelerate's: `accelerate launch --mixed_precision bf16 --num_processes 2 ...`.
-    `--config FILE.yaml` gives defaults, the command line wins.
+    Attributes:
+        config: The options.
+        accelerator: Device and processes.
+        say: Prints on the main process.
+        data: What is trained on.
+        tests: What is scored: the data's own tests, or the --cross-domain set.
+        folder: Where the run goes.
     """
 
-    root: Path
-    """Folder with bounding_box_train, query and bounding_box_test."""
-    out: Path = Path("runs/train")
-    """Where model.safetensors, its card, metrics.jsonl and the TensorBoard log go."""
-    backbone: str = "cares18"
-    """One of cares18, seres18."""
-    attention: Literal["default", "coordinate", "triplet"] = "default"
-    """Attention of cares18; its default is coordinate."""
-    batch_size: Annotated[int, tyro.conf.arg(aliases=["--bs"])] = 64
-    """Images a batch and process: identities x instances."""
-    num_instances: Annotated[int, tyro.conf.arg(aliases=["--instance"])] = 4
-    """Images an identity in a batch."""
-    epochs: int = 60
-    """Passes over the training split; 0 writes the untrained network."""
-    height: int = 256
-    """Rows of the input, in pixels."""
-    width: int = 128
-    """Columns of the input, in pixels."""
-    optimizer: Literal["adam", "adamw", "sgd"] = "adam"
-    """Optimiser of the network."""
-    lr: float = 3.5e-4
-    """Base learning rate."""
-    weight_decay: float = 5e-4
-    """Weight decay; biases and normalisation are spared."""
-    warmup_epochs: float = 10.0
-    """Epochs of linear warm-up before the cosine."""
-    cross_entropy_weight: float = 1.0
-    """Weight of the cross entropy."""
-    smoothing: float = 0.1
-    """Label smoothing of the cross entropy."""
-    triplet_weight: float = 1.0
-    """Weight of the batch-hard triplet loss."""
-    margin: float = 0.3
-    """Its margin; 0 or less is the soft margin."""
-    center_weight: Annotated[float, tyro.conf.arg(aliases=["--center-lamda"])] = 5e-4
-    """Weight of the center loss."""
-    center_lr: float = 0.5
-    """Learning rate of the centers."""
-    flip: float = 0.5
-    """Probability of a horizontal flip."""
-    pad_crop: int = 10
-    """Padding in pixels before the random crop."""
-    jitter: float = 0.0
-    """Largest relative change of brightness, contrast and saturation."""
-    erasing: float = 0.5
-    """Probability of random erasing."""
-    max_grad_norm: float = 0.0
-    """Clips gradients to this norm, after the backward pass; 0 does not clip."""
-    eval_every: int = 0
-    """Scores the test split every so many epochs as well; 0 only at the end."""
-    workers: int = 2
-    """Processes that decode images when these do not fit into the cache."""
-    cache_megabytes: int = 2048
-    """Decoded training images are kept in memory when all fit into this."""
-    threads: int = 0
-    """CPU threads a process; 0 shares the cores among the processes, where accelerate's launcher would take one."""
-    seed: int = 0
-    """Seed of weights, order and augmentation."""
+    config: TrainConfig
+    accelerator: Accelerator
+    say: Callable[[str], None]
+    data: TrainingData
+    tests: tuple[TestSet, ...]
+    folder: RunFolder
+
+    def model_options(self) -> dict[str, Any]:
+        """Returns the options of `build_model`."""
+        return self.config.network.model_options(self.data.num_cameras, self.config.sampling.num_instances)
 
 
-def _model_options(config: TrainConfig) -> dict[str, str]:
-    return {} if config.attention == "default" else {"attention": config.attention}
+def _open(config: TrainConfig, accelerator: Accelerator) -> Session:
+    console = Console(quiet=not accelerator.is_main_process, highlight=False, markup=False, soft_wrap=True)
+    if config.run.accelerate:
+        console.print("note: --accelerate changes nothing, accelerate is always on")
+    names, folders = config.data.names(), config.data.folders()
+    data = read_training_data(names, folders, config.data.options(), console.print)
+    tests, continual = data.tests, config.continual
+    if continual.cross_domain is not None:
+        target = read_test_set(continual.cross_dataset or names[0], continual.cross_domain, console.print)
+        tests = (dataclasses.replace(target, name=f"{tests[0].name} -> {target.name}"),)
+    folder = RunFolder(config.run, option_values(config), console.print, main=accelerator.is_main_process)
+    return Session(config, accelerator, console.print, data, tests, folder)
 
 
-def _check(config: TrainConfig) -> None:
-    if config.num_instances < 1 or config.batch_size < 1 or config.batch_size % config.num_instances:
-        raise ValueError(
-            f"batch_size: got {config.batch_size}, allowed: a multiple of num_instances ({config.num_instances})"
-        )
-    if config.epochs < 0:
-        raise ValueError(f"epochs: got {config.epochs}, allowed: 0 or more")
-    if config.threads < 0:
-        raise ValueError(f"threads: got {config.threads}, allowed: 0 (all cores) or more")
-    if config.eval_every < 0:
-        raise ValueError(f"eval_every: got {config.eval_every}, allowed: 0 (only at the end) or more")
-
-
-def _build_trainer(
-    config: TrainConfig, accelerator: Accelerator, model: torch.nn.Module, data: ReIDDataset, size: Preprocessing
-) -> Trainer:
-    loss = CombinedLoss(
-        {
-            "cross_entropy": config.cross_entropy_weight,
-            "triplet": config.triplet_weight,
-            "center": config.center_weight,
-        },
-        num_classes=len(relabel(data.train)),
-        feature_size=int(model.embedding_size),  # type: ignore[arg-type]
-        options=LossOptions(margin=config.margin, smoothing=config.smoothing),
-        generator=torch.Generator().manual_seed(config.seed),
-    )
-    options = TrainingOptions(
-        SamplingOptions(config.batch_size, config.num_instances),
-        LoadingOptions(config.workers, config.cache_megabytes),
-        Augmentation(config.flip, config.pad_crop, config.jitter, config.erasing),
-        OptimisationOptions(
-            optimizer=config.optimizer,
-            lr=config.lr,
-            weight_decay=config.weight_decay,
-            warmup_epochs=config.warmup_epochs,
-            max_grad_norm=config.max_grad_norm,
-            center_lr=config.center_lr,
-        ),
-    )
-    return build_image_trainer(
-        accelerator, model, loss, data.train, size, options, epochs=config.epochs, seed=config.seed
-    )
-
-
-def _score(
-    model: torch.nn.Module, size: Preprocessing, data: ReIDDataset, device: torch.device
-) -> dict[str, float | int]:
-    embed = Embedder.from_model(model, size, device=device)
+def _score(model: nn.Module, test: TestSet, session: Session) -> dict[str, float | int]:
+    data, size = test.data, session.config.network.preprocessing()
+    embed = Embedder.from_model(model, size, device=session.accelerator.device)
     query = embed_samples(embed, data.query, "query", quiet=True)
     gallery = embed_samples(embed, data.gallery, "gallery", quiet=True)
-    return scores_of(rank(query, gallery, data.query, data.gallery, rerank=False)["Euclidean"].result)
+    rankings = rank(query, gallery, data.query, data.gallery, rerank=False, cameras_known=data.cameras_known)
+    return scores_of(rankings["Euclidean"].result)
+
+
+def _reporter(
+    session: Session, trainer: Callable[[], Trainer], first: int, epochs: int, protocol: str
+) -> Callable[[dict[str, float]], None]:
+    """Returns what stores an epoch's row, with scores where they are due; epochs count on from `first`."""
+    every, last = session.config.run.eval_every, first + epochs
+
+    def scored(epoch: int) -> dict[str, Any]:
+        with trainer().weights_to_keep() as model:
+            scores = _score(model, session.tests[0], session)
+            if session.folder.is_best(scores["mAP"], epoch, protocol):
+                chosen = {"epoch": epoch, "note": "this epoch was chosen by its mAP on this test split"}
+                record = _record(session, session.tests[0], scores, protocol) | chosen
+                _store(session, model, trainer(), session.folder.best, [record])
+        return {name: float(value) for name, value in scores.items()} | {"protocol": protocol}
+
+    def on_epoch_end(row: dict[str, Any]) -> None:
+        epoch = first + int(row["epoch"])
+        row = row | {"epoch": float(epoch)}
+        if session.folder.log is None:
+            return
+        if every and epoch % every == 0 and epoch < last:
+            row |= scored(epoch)
+        session.folder.log.write(row)
+        shown = {name: value if isinstance(value, str) else f"{value:.4g}" for name, value in row.items()}
+        terms = " ".join(f"{name} {value}" for name, value in shown.items() if name != "epoch")
+        session.say(f"epoch {epoch}/{last} {terms}")
+
+    return on_epoch_end
+
+
+def _train(session: Session, batch_size: int) -> Trainer:
+    """Trains on the source images with P x K batches of this size."""
+    config = session.config
+    set_seed(config.run.seed)
+    labels = session.data.labels()
+    model = build_model(config.network.backbone, max(labels) + 1, **session.model_options())
+    loss = config.loss.build(labels, int(model.embedding_size), config.run.seed)  # type: ignore[arg-type]
+    sampling = dataclasses.replace(config.sampling, batch_size=batch_size)
+    trainer = build_image_trainer(
+        session.accelerator,
+        model,
+        loss,
+        session.data.train,
+        config.network.preprocessing(),
+        dataclasses.replace(config.training(), sampling=sampling),
+        epochs=config.run.epochs,
+        seed=config.run.seed,
+        states=session.folder.states("source"),
+    )
+    report = _reporter(session, lambda: trainer, 0, config.run.epochs, "inductive")
+    trainer.train(config.run.epochs, report, resume=config.run.resume)
+    return trainer
+
+
+def _continue(session: Session, source: Trainer, batch_size: int) -> None:
+    """Adapts the trained model to images without labels and stores and scores it once more."""
+    config, target = session.config, session.tests[0].data
+    sampling = dataclasses.replace(config.sampling, batch_size=batch_size)
+    protocol = choose_unlabelled(target, config.continual).protocol
+    epochs, trainers = config.continual.continual_epochs, []  # type: tuple[int, list[Trainer]]
+    trainer, adaptation = continue_training(
+        source.bare_model,
+        source.loss,  # type: ignore[arg-type]
+        session.data.train,
+        target,
+        config.continual,
+        dataclasses.replace(config.training(), sampling=sampling),
+        preprocessing=config.network.preprocessing(),
+        accelerator=session.accelerator,
+        on_epoch_end=_reporter(session, lambda: trainers[0], config.run.epochs, epochs, protocol),
+        on_start=trainers.append,
+        seed=config.run.seed,
+        states=session.folder.states("continual"),
+        resume=config.run.resume,
+        say=session.say,
+    )
+    facts = {"continual": adaptation.facts()}
+    _store_and_score(session, trainer, session.folder.last, adaptation.protocol, facts)
+
+
+def _store(session: Session, model: nn.Module, trainer: Trainer, path: Path, scores: list[dict[str, Any]]) -> None:
+    accelerator = session.accelerator
+    launch = {"mixed_precision": accelerator.mixed_precision, "num_processes": accelerator.num_processes}
+    card = Card(
+        backbone=session.config.network.backbone,
+        options=session.model_options(),
+        num_classes=int(trainer.loss.num_classes),  # type: ignore[arg-type]
+        embedding_size=int(model.embedding_size),  # type: ignore[arg-type]
+        preprocessing=session.config.network.preprocessing(),
+        config=option_values(session.config) | launch,
+        commit=repository_commit(),
+        scores=scores,
+    )
+    save_checkpoint(path, model.state_dict(), card)
+
+
+def _record(session: Session, test: TestSet, scores: dict[str, Any], protocol: str) -> dict[str, Any]:
+    record = score_record(scores, protocol=protocol, dataset=test.name, split=test.split, seed=session.config.run.seed)
+    return record | protocol_of(test.data.cameras_known) | {"distance": "Euclidean"}
+
+
+def _store_and_score(session: Session, trainer: Trainer, path: Path, protocol: str, facts: dict[str, Any]) -> None:
+    """Ends a training: the main process stores the weights and scores them, the others wait."""
+    # Without accelerate's autocast wrapper: the scores in the card are those of the stored float32 weights.
+    model = trainer.finish()
+    if session.accelerator.is_main_process:
+        # Stored before it is scored: an unreadable test image must not cost the training.
+        _store(session, model, trainer, path, [])
+        records = []
+        for test in session.tests:
+            scores = _score(model, test, session)
+            records.append(_record(session, test, scores, protocol) | facts)
+            ratios = " ".join(f"{name} {100 * scores[name]:.1f}" for name in ("Rank-1", "mAP", "mINP"))
+            session.say(f"wrote {path}; {test.name}, Euclidean, {protocol}: {ratios}")
+        _store(session, model, trainer, path, records)
+        session.folder.write_result(records)
+    session.accelerator.wait_for_everyone()
 
 
 def main(config: TrainConfig) -> None:
     """Trains, writing the checkpoint and the scores after the last epoch."""
-    _check(config)
-    accelerator = build_accelerator(classifier_unused=config.cross_entropy_weight == 0)
-    set_threads(config.threads, accelerator)
-    set_seed(config.seed)
-    console = Console(quiet=not accelerator.is_main_process)
-    data = read_market1501(config.root)
-    console.print(f"{config.root}: train {describe(data.train)}; query {describe(data.query)}", soft_wrap=True)
-    if data.skipped:
-        console.print(f"note: {len(data.skipped)} images with other names are left out, e.g. {data.skipped[0]}")
-    size = Preprocessing(config.height, config.width)
-    model = build_model(config.backbone, len(relabel(data.train)), **_model_options(config))
-    trainer = _build_trainer(config, accelerator, model, data, size)
-    log = TrainingLog(config.out) if accelerator.is_main_process else None
-
-    def on_epoch_end(row: dict[str, float]) -> None:
-        epoch = int(row["epoch"])
-        if log is None:
-            return
-        if config.eval_every and epoch % config.eval_every == 0 and epoch < config.epochs:
-            row = row | {name: float(value) for name, value in scored().items()}
-        log.write(row)
-        terms = " ".join(f"{name} {row[name]:.4g}" for name in row if name != "epoch")
-        console.print(f"epoch {epoch}/{config.epochs} {terms}", highlight=False, soft_wrap=True)
-
-    def scored() -> dict[str, float | int]:
-        with trainer.weights_to_keep() as weights:
-            return _score(weights, size, data, accelerator.device)
-
-    trainer.train(config.epochs, on_epoch_end)
-    if log is None:
-        return
-    log.close()
-    # Without accelerate's autocast wrapper: the scores in the card are those of the stored float32 weights.
-    model = trainer.finish()
-    launch = {"mixed_precision": accelerator.mixed_precision, "num_processes": accelerator.num_processes}
-    card = _card(config, launch, model, size, data)
-    path = config.out / "model.safetensors"
-    # Stored before it is scored: an unreadable test image must not cost the training.
-    save_checkpoint(path, model.state_dict(), card)
-    scores = _score(model, size, data, accelerator.device)
-    record = score_record(
-        scores, protocol="inductive", dataset=config.root.name, split="query/bounding_box_test", seed=config.seed
+    accelerator = build_accelerator(
+        precision=config.run.precision,
+        compiled=config.run.compile,
+        classifier_unused=config.loss.cross_entropy_weight == 0,
     )
-    scored_card = dataclasses.replace(card, scores=[record | {"distance": "Euclidean"}])
-    save_checkpoint(path, model.state_dict(), scored_card)
-    console.print(
-        f"wrote {path}; Euclidean, inductive: Rank-1 {100 * scores['Rank-1']:.1f} mAP {100 * scores['mAP']:.1f} "
-        f"mINP {100 * scores['mINP']:.1f}",
-        highlight=False,
-        soft_wrap=True,
+    set_threads(config.run.threads, accelerator)
+    session = _open(config, accelerator)
+    trainer, batch_size = fitting_batch_size(
+        lambda size: _train(session, size), config.sampling, accelerator, session.say
     )
-
-
-def _card(
-    config: TrainConfig, launch: dict[str, str | int], model: torch.nn.Module, size: Preprocessing, data: ReIDDataset
-) -> Card:
-    values = {name: str(value) if isinstance(value, Path) else value for name, value in vars(config).items()}
-    return Card(
-        backbone=config.backbone,
-        options=_model_options(config),
-        num_classes=len(relabel(data.train)),
-        embedding_size=int(model.embedding_size),  # type: ignore[arg-type]
-        preprocessing=size,
-        config=values | launch,
-        commit=repository_commit(),
-    )
+    goes_on = config.continual.continual
+    _store_and_score(session, trainer, session.folder.source if goes_on else session.folder.last, "inductive", {})
+    if goes_on:
+        _continue(session, trainer, batch_size)
+    session.folder.close()
 
 
 if __name__ == "__main__":

@@ -8,12 +8,12 @@ process works on an equal share of them. A training depends on the global batch,
 import dataclasses
 import os
 from collections.abc import Callable
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeVar
 
 import torch
 import tyro
 from accelerate import Accelerator
-from accelerate.utils import DistributedDataParallelKwargs
+from accelerate.utils import DistributedDataParallelKwargs, find_executable_batch_size
 from torch import nn
 from torch.utils.data import DataLoader
 
@@ -38,6 +38,7 @@ from reid.training_state import StateFolder
 from reid.weight_average import WeightAverage
 
 Precision = Literal["launcher", "no", "bf16", "fp16"]
+Result = TypeVar("Result")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -256,3 +257,45 @@ def build_trainer(
         generator=generator,
         states=states,
     )
+
+
+def fitting_batch_size(
+    train: Callable[[int], Result], options: SamplingOptions, accelerator: Accelerator, say: Callable[[str], None]
+) -> tuple[Result, int]:
+    """Trains with the batch size of the options, or, when memory does not hold it, with a half of it, and so on.
+
+    Each try begins anew. Under several processes the error is raised: one that runs out of memory leaves the others
+    waiting, so that none could try again.
+
+    Args:
+        train: Given the batch size.
+        options: Its batch size is the first; a smaller one has as many images an identity.
+        accelerator: Says how many processes there are.
+        say: Told of each smaller batch.
+
+    Returns:
+        What `train` returned, and the batch size that it was given in the end.
+
+    Raises:
+        ValueError: When not even one identity fits.
+    """
+    if accelerator.num_processes > 1:
+        return train(options.batch_size), options.batch_size
+    sizes = [options.batch_size]
+    step = 1 if options.sampler == "random" else options.num_instances
+
+    def halve() -> int:
+        half = sizes[-1] // 2 // step * step
+        if not half:
+            raise ValueError(f"batch_size: not even {sizes[-1]} images fit into the memory; lower the input size")
+        say(
+            f"WARNING: out of memory with batches of {sizes[-1]}; starting again with {half}, at the same learning rate"
+        )
+        sizes.append(half)
+        accelerator.free_memory()  # it holds the network that did not fit
+        return half
+
+    run = find_executable_batch_size(
+        lambda batch_size: train(batch_size), starting_batch_size=sizes[0], reduce_batch_size_fn=halve
+    )
+    return run(), sizes[-1]

@@ -1,0 +1,229 @@
+"""What image training is told: data, network, losses, batches, optimisation, continual training, the run."""
+
+import dataclasses
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import tyro
+import yaml
+
+from reid.continual_options import ContinualOptions
+from reid.data.images import Preprocessing
+from reid.data.transforms import Augmentation
+from reid.loss_config import LossConfig
+from reid.optim import OptimisationOptions
+from reid.training import LoadingOptions, Precision, SamplingOptions, TrainingOptions
+
+# An option of a group stands on the command line without the name of the group.
+_FLAT = tyro.conf.arg(name="")
+
+
+@dataclasses.dataclass(frozen=True)
+class DataOptions:
+    """What is trained on and scored.
+
+    Raises:
+        ValueError: When names, folders and options do not fit each other.
+    """
+
+    dataset: tuple[str, ...] = ()
+    """Names of one or more datasets: world, market1501, dukemtmc, msmt17, cuhk03, veri776, mot, folder. Several are
+    trained on together and scored one by one. Without --root: world; with it: market1501."""
+    root: tuple[Path, ...] = ()
+    """Folder of each dataset, in the same order. A world without one lies under runs/ and is written when missing."""
+    dataset_options: tuple[str, ...] = ()
+    """NAME=VALUE, for the datasets that know them: level=hard pids=150 of world, boxes=labeled of cuhk03, and so on."""
+
+    def __post_init__(self) -> None:
+        names = self.names()
+        if self.root and len(self.root) != len(names):
+            raise ValueError(f"root: got {len(self.root)} folders, allowed: one for each dataset ({', '.join(names)})")
+        homeless = [name for name in names if name != "world"]
+        if not self.root and homeless:
+            raise ValueError(f"root: got none, allowed: the folder of {', '.join(homeless)}")
+        self.options()
+
+    def names(self) -> tuple[str, ...]:
+        """Returns the datasets' names."""
+        return self.dataset or (("market1501",) * len(self.root) if self.root else ("world",))
+
+    def folders(self) -> tuple[Path, ...]:
+        """Returns the datasets' folders; that of a world without one carries its options."""
+        if self.root:
+            return self.root
+        parts = [f"{name}-{value}" for name, value in sorted(self.options().items())]
+        return (Path("runs") / "-".join(["world", *parts]),) * len(self.names())
+
+    def options(self) -> dict[str, Any]:
+        """Returns the options of the readers.
+
+        Raises:
+            ValueError: When one is no NAME=VALUE.
+        """
+        values = {}
+        for text in self.dataset_options:
+            name, sign, value = text.partition("=")
+            if not sign or not name:
+                raise ValueError(f"dataset_options: got {text!r}, allowed: NAME=VALUE")
+            values[name.replace("-", "_")] = yaml.safe_load(value)
+        return values
+
+
+@dataclasses.dataclass(frozen=True)
+class NetworkOptions:
+    """Which network, and what it is told.
+
+    Raises:
+        ValueError: When an option is given that another one leaves without effect.
+    """
+
+    backbone: str = "cares18"
+    """Its name, or timm:NAME for a network of timm."""
+    attention: str | None = None
+    """Attention of cares18: coordinate, its default, or triplet."""
+    ibn: bool | None = None
+    """Half instance normalisation in cares18 and seres18; on unless told."""
+    pooling: str | None = None
+    """gem, avg or max; gem unless told, and for timm what the network itself does."""
+    pretrained: bool = False
+    """timm: starts with published weights, from --weights or checkpoints/timm/NAME.safetensors."""
+    weights: Path | None = None
+    """timm: that file, .safetensors."""
+    projection_dim: int | None = None
+    """timm: size of the embeddings after a linear layer; what the network gives unless told."""
+    height: int = 256
+    """Rows of the input, in pixels."""
+    width: int = 128
+    """Columns of the input, in pixels."""
+    renorm: bool = False
+    """Batch renormalisation in the place of batch normalisation."""
+    renorm_pk: bool = False
+    """Its variant for batches of P identities with K images; with --renorm."""
+    renorm_warmup: int | None = None
+    """Steps of batch normalisation before it, 500 unless told; with --renorm."""
+    sie: bool = False
+    """Learns a vector of each camera, which is added to the embeddings (side information)."""
+    cam_factor: float | None = None
+    """Factor of these vectors in training and inference alike, 1 unless told; 0 is off. With --sie."""
+
+    def __post_init__(self) -> None:
+        if (self.renorm_pk or self.renorm_warmup is not None) and not self.renorm:
+            name = "renorm_pk" if self.renorm_pk else "renorm_warmup"
+            raise ValueError(f"{name}: got {getattr(self, name)} without --renorm, which it needs")
+        if self.cam_factor is not None and not self.sie:
+            raise ValueError(f"cam_factor: got {self.cam_factor} without --sie, which it needs")
+        if self.weights is not None and not self.pretrained:
+            raise ValueError(f"weights: got {self.weights} without --pretrained, which it needs")
+        if self.cam_factor is not None and self.cam_factor < 0:
+            raise ValueError(f"cam_factor: got {self.cam_factor}, allowed: 0 (off) or more")
+        self.preprocessing()
+
+    def preprocessing(self) -> Preprocessing:
+        """Returns what the input wants."""
+        return Preprocessing(self.height, self.width)
+
+    def model_options(self, num_cameras: int, num_instances: int) -> dict[str, Any]:
+        """Returns the options of `reid.models.build_model`; those not told are left to it."""
+        told = {name: getattr(self, name) for name in ("attention", "ibn", "pooling", "projection_dim")}
+        options = {name: value for name, value in told.items() if value is not None}
+        if self.pretrained:
+            options["pretrained"] = True
+        if self.weights is not None:
+            options["weights"] = str(self.weights)
+        if self.renorm:
+            options["renorm"] = "pk" if self.renorm_pk else "batch"
+            if self.renorm_pk:
+                options["renorm_instances"] = num_instances
+            if self.renorm_warmup is not None:
+                options["renorm_warmup"] = self.renorm_warmup
+        if self.camera_factor() > 0:
+            options |= {"num_cameras": num_cameras, "cam_factor": self.camera_factor()}
+        return options
+
+    def camera_factor(self) -> float:
+        """Returns the factor of the camera vectors, 0 without."""
+        return (1.0 if self.cam_factor is None else self.cam_factor) if self.sie else 0.0
+
+
+@dataclasses.dataclass(frozen=True)
+class RunOptions:
+    """Where the run goes, how long, and how it can be gone on with.
+
+    Raises:
+        ValueError: When a value is outside its range, or an option is given that another one leaves without effect.
+    """
+
+    out: Path = Path("runs/train")
+    """Folder of the run: config.yaml, metrics.jsonl, tensorboard, curves.png, model.safetensors and card, states."""
+    epochs: int = 60
+    """Passes over the training split; 0 writes the untrained network."""
+    eval_every: int = 0
+    """Scores the test split every so many epochs as well, and keeps best.safetensors; 0 only at the end."""
+    resume: bool = False
+    """Goes on from the newest state in the run's folder, if there is one; give the same command otherwise."""
+    state_every: int = 1
+    """Epochs between two states; 0 writes none."""
+    state_steps: int = 0
+    """Batches between two states within an epoch; 0 writes none there."""
+    log: Literal["files", "wandb"] = "files"
+    """wandb sends the rows there as well (WANDB_MODE=offline keeps them here)."""
+    accelerate: bool = False
+    """Accepted for the sake of older command lines: accelerate is always on."""
+    precision: Annotated[Precision, tyro.conf.arg(aliases=["--mixed-precision"])] = "launcher"
+    """Of the network's arithmetic; launcher takes what accelerate was launched with."""
+    compile: bool = False
+    """Runs the network through torch.compile."""
+    threads: int = 0
+    """CPU threads a process; 0 shares the cores among the processes, where accelerate's launcher would take one."""
+    seed: int = 0
+    """Seed of weights, order and augmentation."""
+
+    def __post_init__(self) -> None:
+        for name, allowed in {
+            "epochs": "0 or more",
+            "eval_every": "0 (only at the end) or more",
+            "state_every": "0 (none) or more",
+            "state_steps": "0 (none) or more",
+            "threads": "0 (all cores) or more",
+            "seed": "0 or more",
+        }.items():
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name}: got {getattr(self, name)}, allowed: {allowed}")
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainConfig:
+    """Trains a re-identification network; without --root on a world of people that is written for it.
+
+    Processes and machines are accelerate's: `accelerate launch --num_processes 2 ...`. `--config FILE.yaml` gives
+    defaults, the command line wins; each run leaves such a file.
+    """
+
+    data: Annotated[DataOptions, _FLAT] = dataclasses.field(default_factory=DataOptions)
+    network: Annotated[NetworkOptions, _FLAT] = dataclasses.field(default_factory=NetworkOptions)
+    loss: Annotated[LossConfig, _FLAT] = dataclasses.field(default_factory=LossConfig)
+    sampling: Annotated[SamplingOptions, _FLAT] = dataclasses.field(default_factory=SamplingOptions)
+    augmentation: Annotated[Augmentation, _FLAT] = dataclasses.field(default_factory=Augmentation)
+    optimisation: Annotated[OptimisationOptions, _FLAT] = dataclasses.field(default_factory=OptimisationOptions)
+    continual: Annotated[ContinualOptions, _FLAT] = dataclasses.field(default_factory=ContinualOptions)
+    loading: Annotated[LoadingOptions, _FLAT] = dataclasses.field(default_factory=LoadingOptions)
+    run: Annotated[RunOptions, _FLAT] = dataclasses.field(default_factory=RunOptions)
+
+    def __post_init__(self) -> None:
+        if self.optimisation.activation_checkpointing and self.run.compile:
+            raise ValueError("activation_checkpointing: got True with --compile, allowed: one of them")
+        if self.optimisation.freeze_epochs > self.run.epochs:
+            raise ValueError(
+                f"freeze_epochs: got {self.optimisation.freeze_epochs}, allowed: 0 to the {self.run.epochs} epochs"
+            )
+        pairs = [term for term in ("triplet", "circle") if self.loss.weights()[term]]
+        if self.sampling.sampler == "random" and pairs:
+            raise ValueError(f"sampler: got random with {pairs[0]}_weight above 0, which needs pairs; allowed: pk")
+        if self.network.renorm_pk and self.sampling.sampler == "random":
+            raise ValueError("renorm_pk: got True with sampler random, allowed: with P x K batches")
+        if self.continual.cross_domain is not None and len(self.data.names()) > 1:
+            raise ValueError("cross_domain: got a folder with several datasets, allowed: one training set")
+
+    def training(self) -> TrainingOptions:
+        """Returns what `reid.training.build_image_trainer` is told."""
+        return TrainingOptions(self.sampling, self.loading, self.augmentation, self.optimisation)
