@@ -77,7 +77,7 @@ def main(arguments: list[str] | None = None) -> int:
         else:
             names = write_mot(MotOptions(**options), out, **run)
             print(f"{out}: {', '.join(names)} in {time.monotonic() - started:.1f} s")
-    except (ValueError, FileExistsError, FileNotFoundError) as error:
+    except (ValueError, OSError) as error:
         parser.error(str(error))
     return 0
 

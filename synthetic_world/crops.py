@@ -15,7 +15,7 @@ from .folders import write_jpeg
 from .keypoints import seen_keypoints, viewpoint
 from .levels import Level, get_level
 from .masks import encode_mask
-from .match import MATCH, STREET, role_note
+from .match import MATCH, STREET, companion, role_note
 from .motion import streak
 from .place import Place, make_place
 from .render import View, Window, person_boxes, render
@@ -24,7 +24,7 @@ from .seeds import rng_for
 from .shadows import StillMaps, add_people, draw_still_maps
 
 PERSON, BACKGROUND, CUT = "person", "background", "cut"
-BYSTANDERS = range(30000, 30064)  # numbers of people who only ever pass by
+BYSTANDERS = range(30000, 30064)  # numbers of people who only ever pass by in streets
 CLEAR_RADIUS = 5.0  # metres around the middle of a view where people walk
 ROOM = 0.35  # metres between somebody and a thing
 LEAST_VISIBLE = 0.35  # whoever hides more of a person than this allows is sent away
@@ -133,7 +133,9 @@ def _stands(
         if min(float(np.linalg.norm(position - other)) for other in used) < 0.6:
             return False
         used.append(position)
-        number = int(rng.integers(BYSTANDERS.start, BYSTANDERS.stop))
+        number, outfit = int(rng.integers(BYSTANDERS.start, BYSTANDERS.stop)), 0
+        if task.crowd == MATCH:  # the others of this match, dressed as they are then
+            number, outfit = companion(task.number, number, {stand.number for stand in stands}), task.outfit
         stands.append(
             Stand(
                 number,
@@ -141,6 +143,7 @@ def _stands(
                 rng.uniform(0, 2 * math.pi),
                 rng.uniform(0, 2 * math.pi),
                 1.0,
+                outfit=outfit,
                 phoning=bool(rng.random() < PHONING),
             )
         )

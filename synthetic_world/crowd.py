@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 
+from .match import CAST, MATCH, STREET
 from .person import Person
 from .scene import Stand, area_radius, outside
 from .seeds import rng_for
@@ -17,6 +18,12 @@ WALKING, MEETING, LEAVING, PASSING, ABSENT = range(5)  # PASSING: through the do
 NOWHERE = 1e4  # metres; who is away waits there
 PHONING = 0.3  # share of the time that those with a phone spend with it
 PHONE_WALK = 80.0  # radians of the gait cycle from one look at the phone to the next
+
+
+def outfit_at(seed: int, number: int, time: int, crowd: str = STREET) -> int:
+    """Somebody's clothes at a time of the day of `reid`, 0 to `OUTFITS` - 1; all of a match change together."""
+    who = number // CAST if crowd == MATCH else number
+    return int(rng_for(seed, "clothes", who, time).integers(OUTFITS))
 
 
 class Crowd:
@@ -38,6 +45,7 @@ class Crowd:
         footprints: np.ndarray | None = None,
         doors: np.ndarray | None = None,
         clothes_change: bool = False,
+        outfit: int = 0,
     ) -> None:
         """Begin a walk.
 
@@ -50,6 +58,7 @@ class Crowd:
             footprints: (F, 3), circles where nobody can walk: x, y, radius.
             doors: (D, 4), x and y in front of a door and behind it; without any, nobody leaves.
             clothes_change: whether those who come back wear something else.
+            outfit: what all wear in the beginning, and always when clothes do not change.
         """
         self.numbers = [person.number for person in people]
         self.radius = area_radius(len(people)) if radius is None else radius
@@ -58,7 +67,7 @@ class Crowd:
         self._step = 1.0 / (fps * self._ticks)
         self._footprints = np.zeros((0, 3)) if footprints is None else footprints
         self._doors = np.zeros((0, 4)) if doors is None else doors
-        self._clothes_change = clothes_change
+        self._clothes_change, self._first_outfit = clothes_change, outfit
         self._usual = np.array([person.speed for person in people])
         self._rate = np.array([person.step_rate for person in people])
         self._start()
@@ -79,7 +88,7 @@ class Crowd:
                 float(self._phase[n]),
                 float(self._pace[n]),
                 track=int(n),
-                outfit=int(self._outfit[n]) if self._clothes_change else 0,
+                outfit=int(self._outfit[n]) if self._clothes_change else self._first_outfit,
                 phoning=bool((self._phase[n] / PHONE_WALK + 0.37 * self.numbers[n]) % 1.0 < PHONING),
             )
             for n in np.flatnonzero(self._mode != ABSENT)
@@ -98,7 +107,7 @@ class Crowd:
         self._mode = np.full(count, WALKING)
         self._partner = np.full(count, -1)
         self._door = np.full(count, -1)
-        self._outfit = np.zeros(count, int)
+        self._outfit = np.full(count, self._first_outfit)
         leave, away = rng.random(count) < 0.12, rng.random(count) < 0.08
         for n in np.flatnonzero(leave):
             self._leave(int(n))

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from .crops import BACKGROUND, CUT, PERSON, CropTask, write_crop
-from .crowd import OUTFITS
+from .crowd import outfit_at
 from .folders import Journal, JsonList, fingerprint, new_folder
 from .frames import OVERLAPPING, SEPARATE, FrameTask, SequenceTask, write_frame
 from .levels import get_level
@@ -51,7 +51,7 @@ class ReidOptions:
         width: of the crops.
         height: of the crops.
         train_fraction: share of the identities for training.
-        clothes_change: people wear other clothes at other times of the day.
+        clothes_change: people wear other clothes at other times of the day; in a match all change together.
         crowd: STREET, or MATCH: teams, referees and coaches on a pitch.
     """
 
@@ -104,7 +104,7 @@ class MotOptions:
         fps: frames a second.
         camera_motion: cameras pan and shake in somebody's hands.
         views: OVERLAPPING, or SEPARATE: no place is seen by two cameras.
-        clothes_change: who leaves comes back in other clothes.
+        clothes_change: who leaves comes back in other clothes; in a match all change between sequences instead.
         crowd: STREET, or MATCH: two teams of a match for each 32 people, referees and coaches on a pitch.
     """
 
@@ -172,7 +172,7 @@ def plan_reid(options: ReidOptions, root: Path) -> list[CropTask]:
             size, file = (options.width, options.height), f"{folder}/{name}"
             outfit = 0
             if options.clothes_change:
-                outfit = int(rng_for(options.seed, "clothes", number, sequence).integers(OUTFITS))
+                outfit = outfit_at(options.seed, number, sequence, options.crowd)
             tasks.append(CropTask(options.seed, options.level, size, root, file, pid, number, kind, camera,
                                   options.cameras, sequence, frame, index, outfit, options.crowd))  # fmt: skip
     return sorted(tasks, key=lambda task: task.file)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from .camera import Camera, ColourResponse
-from .crowd import Crowd
+from .crowd import OUTFITS, Crowd
 from .detector import detect
 from .folders import write_jpeg
 from .keypoints import seen_keypoints, viewpoint
@@ -92,9 +92,11 @@ def sequence_scene(task: SequenceTask) -> SequenceScene:
         level.static_occluders, DOORS, task.crowd == MATCH,
     )  # fmt: skip
     footprints = np.concatenate([place.footprints, np.insert(where, 2, CAMERA_ROOM, axis=1)])
+    one_by_one = task.clothes_change and task.crowd == STREET  # teams change together, from sequence to sequence
+    outfit = task.sequence % OUTFITS if task.clothes_change and task.crowd == MATCH else 0
     crowd = Crowd(
         task.seed, task.sequence, people, task.fps, radius=radius, footprints=footprints, doors=place.doors,
-        clothes_change=task.clothes_change,
+        clothes_change=one_by_one, outfit=outfit,
     )  # fmt: skip
     return SequenceScene(crowd, tuple(cameras), tuple(responses), place)
 

@@ -86,6 +86,13 @@ def role_of(number: int) -> tuple[str, int | None]:
     return "civilian", None
 
 
+def companion(number: int, draw: int, taken: set[int]) -> int:
+    """Somebody else of the same match who is not in the picture yet; `draw` chooses, 0 or more."""
+    first = number - number % CAST
+    others = [other for other in range(first, first + CAST) if other not in taken]
+    return others[draw % len(others)]
+
+
 def _clothes(seed: int, number: int, outfit: int) -> Outfit | None:
     """What somebody wears for their role; None for what civilians wear."""
     match = number // CAST

@@ -48,6 +48,8 @@ def dressed(seed: int, number: int, level: Level, outfit: int = 0, crowd: str = 
                 names = [field.name for field in fields(Person) if field.name not in BODY_FIELDS]
                 person = replace(person, **{name: getattr(other, name) for name in names})
                 break
+    if crowd == MATCH:  # nobody takes a bicycle onto the pitch
+        person = replace(person, carried="nothing")
     return person, make_rig(person)
 
 

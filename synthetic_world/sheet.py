@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 
 from .crops import reid_camera, render_crop
-from .export import QUERY, ReidOptions, plan_reid
+from .export import MOST_PIDS, QUERY, ReidOptions, plan_reid
 from .levels import LEVELS, get_level
 from .match import CROWDS, STREET
 
@@ -16,7 +16,13 @@ QUALITIES = (92, 88, 84, 80, 75, 70, 60, 50)
 
 
 def contact_sheet(level: str, seed: int, people: int, cameras: int, crowd: str = STREET) -> np.ndarray:
-    """One row a person, one column a camera: crops as `reid` writes them, (128 people, 64 cameras, 3) uint8 BGR."""
+    """One row a person, one column a camera: crops as `reid` writes them, (128 people, 64 cameras, 3) uint8 BGR.
+
+    Raises:
+        ValueError: for options that `reid` would not take, either.
+    """
+    if not 1 <= people < MOST_PIDS:
+        raise ValueError(f"people: got {people}, allowed is 1 to {MOST_PIDS - 1}")
     options = ReidOptions(
         pids=people + 1, cameras=cameras, level=level, seed=seed, train_fraction=1 / (people + 1), crowd=crowd
     )

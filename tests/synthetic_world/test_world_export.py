@@ -151,6 +151,13 @@ def test_bytes_depend_on_the_seed_only(reid: Path, mot: Path, tmp_path: Path) ->
     assert not {value for key, value in other.items() if key.endswith("jpg")} & set(mine.values())
 
 
+def test_folders_that_cannot_be_made_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(SystemExit) as stop:
+        main(["mot", "--out", str(tmp_path / "file" / "world")])
+    assert stop.value.code == 2 and str(tmp_path / "file") in capsys.readouterr().err
+
+
 def test_detector_misses_more_when_people_are_hidden() -> None:
     level = get_level("medium")
     boxes = np.array([[50.0 + 100 * n, 80.0, 40.0, 100.0] for n in range(8)])

@@ -6,12 +6,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from synthetic_world import crops
 from synthetic_world import materials as m
 from synthetic_world.camera import Camera
-from synthetic_world.crops import render_crop
+from synthetic_world.crops import PERSON, CropTask, render_crop
+from synthetic_world.crowd import OUTFITS
 from synthetic_world.digits import ASPECT, BACK_HEIGHT, BITMAPS, FRONT_HEIGHT, GAP, digit_ink
 from synthetic_world.export import MotOptions, ReidOptions, plan_reid, write_mot, write_reid
-from synthetic_world.frames import SequenceTask, render_frame
+from synthetic_world.frames import SequenceTask, render_frame, sequence_scene
 from synthetic_world.levels import get_level
 from synthetic_world.match import CAST, MATCH, SQUAD, STREET, make_member, role_of, shirt_numbers, team_kits
 from synthetic_world.patterns import albedo
@@ -141,6 +143,49 @@ def test_other_outfits_dress_the_whole_team_anew() -> None:
     assert [person.shirt for person in away] == [person.shirt for person in home]
 
 
+def test_nobody_takes_a_bicycle_onto_the_pitch() -> None:
+    civilians = [number for number in range(40 * CAST) if role_of(number)[0] == "civilian"]
+    assert any(dressed(0, number, LEVEL)[0].carried != "nothing" for number in civilians)
+    for outfit in range(OUTFITS):
+        assert {dressed(0, number, LEVEL, outfit, MATCH)[0].carried for number in civilians} == {"nothing"}
+
+
+def test_who_passes_by_is_of_the_same_match(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[list[Stand]] = []
+
+    def watched(seed: int, level: object, stands: list[Stand], crowd: str) -> object:
+        seen.append(stands)
+        return gather(seed, LEVEL, stands, crowd)
+
+    monkeypatch.setattr(crops, "gather", watched)
+    for number in range(CAST - 6, CAST + 6):
+        render_crop(CropTask(0, "medium", (16, 32), Path(), "a", 1, number, PERSON, 1, 2, 1, 1, 0, 2, MATCH))
+    assert sum(len(stands) > 2 for stands in seen) >= 2
+    for stands in seen:
+        assert len({stand.number // CAST for stand in stands}) == 1
+        assert len({stand.number for stand in stands}) == len(stands)
+        assert {stand.outfit for stand in stands} == {2}
+
+
+def test_teams_change_their_kit_together() -> None:
+    options = ReidOptions(pids=2 * CAST, cameras=3, crowd=MATCH, clothes_change=True)
+    worn: dict[tuple[int, int], set[int]] = {}
+    for task in plan_reid(options, Path()):
+        worn.setdefault((task.number // CAST, task.sequence), set()).add(task.outfit)
+    assert all(len(outfits) == 1 for outfits in worn.values())
+    assert len({outfit for (match, _), outfits in worn.items() if match == 0 for outfit in outfits}) > 1
+    for sequence in (1, 2):
+        crowds = [
+            sequence_scene(
+                SequenceTask(0, "easy", sequence, 900, 12, 1, (96, 64), 1.0, clothes_change=change, crowd=MATCH)
+            ).crowd
+            for change in (True, False)
+        ]
+        for frame in (0, 100, 200):  # some have left and returned meanwhile
+            changed, usual = ({stand.outfit for stand in crowd.at(frame)} for crowd in crowds)
+            assert changed == {sequence} and usual == {0}
+
+
 def test_crops_of_a_match_say_role_team_and_number(tmp_path: Path) -> None:
     options = ReidOptions(pids=6, cameras=2, crowd=MATCH, width=32, height=64)
     write_reid(options, tmp_path / "reid")
@@ -213,3 +258,5 @@ def test_sheets_show_matches_too() -> None:
     street, match = (contact_sheet("easy", 0, 1, 2, crowd) for crowd in (STREET, MATCH))
     assert street.shape == match.shape == (128, 128, 3)
     assert (street != match).any()
+    with pytest.raises(ValueError, match="people: got 0, allowed is 1 to 9998"):
+        contact_sheet("easy", 0, 0, 2)
