@@ -261,7 +261,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", nargs="+", type=int, default=[0])
     parser.add_argument("--pids", type=int, default=100, help="test identities, in 6 cameras")
     parser.add_argument("--frames", type=int, default=60, help=f"of {SEQUENCES} scenes together")
-    parser.add_argument("--processes", type=int, default=1, help="make the worlds in that many processes")
+    parser.add_argument(
+        "--processes",
+        type=int,
+        default=1,
+        help="make the worlds in that many processes, and give OSNet as many threads",
+    )
     parser.add_argument("--reid", type=Path, help="judge this Market-1501 folder of the world, make none")
     parser.add_argument("--mot", type=Path, help="judge this MOT16 folder of the world, make none")
     parser.add_argument("--out", type=Path, help="write the scores there as JSON, too")

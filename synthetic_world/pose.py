@@ -21,11 +21,6 @@ BETWEEN = {
 BODY, HIPS, CHEST, SKULL, FOOT_L, FOOT_R, SWING, WHEEL = range(8)
 FRAMES = 8
 
-KEYPOINTS = (
-    "nose", "left_eye", "right_eye", "left_ear", "right_ear", "left_shoulder", "right_shoulder", "left_elbow",
-    "right_elbow", "left_wrist", "right_wrist", "left_hip", "right_hip", "left_knee", "right_knee", "left_ankle",
-    "right_ankle",
-)  # fmt: skip
 # Nose, eyes and ears in the head's frame, metres for a head of usual size.
 FACE = (
     (0.105, 0.0, -0.02), (0.085, 0.032, 0.01), (0.085, -0.032, 0.01), (0.0, 0.076, -0.025), (0.0, -0.076, -0.025),

@@ -77,13 +77,6 @@ def add_people(still: StillMaps, people: Primitives, sun: np.ndarray, clouds: np
     return GroundMaps(maps, place)
 
 
-def draw_ground_maps(
-    things: Primitives, people: Primitives, sun: np.ndarray, centre: np.ndarray, half: float, cells_per_metre: float
-) -> GroundMaps:
-    """Maps of a square of ground with things and people; see `draw_still_maps`."""
-    return add_people(draw_still_maps(things, sun, centre, half, cells_per_metre), people, sun)
-
-
 def _soft(grid: np.ndarray, metres: float, place: np.ndarray) -> np.ndarray:
     # Twice a mean of n x n cells has a variance of (n^2 - 1) / 6.
     cells = 1 + 2 * max(1, round(0.5 * math.sqrt(6.0 * (metres * place[2]) ** 2 + 1.0) - 0.5))

@@ -15,7 +15,7 @@ from synthetic_world.raycast import BOX, CUT_CONE, ROUNDED_CONE
 from synthetic_world.render import View, Window, full_view, person_boxes, render, silhouette_pixels
 from synthetic_world.scene import Group, Stand, gather
 from synthetic_world.seeds import rng_for
-from synthetic_world.shadows import draw_ground_maps
+from synthetic_world.shadows import add_people, draw_still_maps
 
 LEVEL = get_level("medium")
 CAMERA = Camera((-8.0, 0.0, 2.6), 0.0, 0.15, 300.0, 320, 240)
@@ -27,7 +27,7 @@ def view_of(group: Group, camera: Camera = CAMERA, keep: list[int] | None = None
     if keep is not None:
         people = people.select(np.isin(people.owners, keep))
     place = make_place(rng_for(0, "test place"), 6.0, np.array([camera.position[:2]]), 0.5)
-    maps = draw_ground_maps(place.things, people, place.light[:3], np.zeros(2), 5.0, 10.0)
+    maps = add_people(draw_still_maps(place.things, place.light[:3], np.zeros(2), 5.0, 10.0), people, place.light[:3])
     return render(camera, full_view(camera), people, len(group.stands), group.materials, place, maps)
 
 
@@ -223,7 +223,9 @@ def test_frames_of_one_sequence_share_people_and_move_them() -> None:
 def test_pixels_at_edges_mix_what_four_rays_see(group: Group) -> None:
     rays = Window(0.0, 0.0, 320.0, 240.0, 640, 480)
     place = make_place(rng_for(0, "test place"), 6.0, np.array([CAMERA.position[:2]]), 0.5)
-    maps = draw_ground_maps(place.things, group.primitives, place.light[:3], np.zeros(2), 5.0, 10.0)
+    maps = add_people(
+        draw_still_maps(place.things, place.light[:3], np.zeros(2), 5.0, 10.0), group.primitives, place.light[:3]
+    )
     args = (group.primitives, len(group.stands), group.materials, place, maps)
     coarse, fine = render(CAMERA, full_view(CAMERA), *args), render(CAMERA, rays, *args)
     share = (fine.people >= 0).reshape(240, 2, 320, 2).mean((1, 3))

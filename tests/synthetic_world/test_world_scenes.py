@@ -8,9 +8,10 @@ import cv2
 import numpy as np
 import pytest
 
+from synthetic_world import export
 from synthetic_world.crops import PERSON, CropTask, render_crop
-from synthetic_world.crowd import BODY, Crowd
-from synthetic_world.export import MotOptions, write_mot
+from synthetic_world.crowd import BODY, OUTFITS, Crowd
+from synthetic_world.export import MotOptions, ReidOptions, plan_reid, write_mot
 from synthetic_world.frames import SEPARATE, SequenceTask, frame_camera, render_frame, sequence_scene
 from synthetic_world.levels import get_level
 from synthetic_world.motion import light_at, smear
@@ -19,7 +20,7 @@ from synthetic_world.place import make_place
 from synthetic_world.render import full_view, person_boxes, render
 from synthetic_world.scene import Stand, dressed, gather, outside
 from synthetic_world.seeds import rng_for
-from synthetic_world.shadows import draw_ground_maps
+from synthetic_world.shadows import add_people, draw_still_maps
 
 LEVEL = get_level("medium")
 DOORS = np.array([[9.0, 0.0, 10.9, 0.0], [0.0, 9.0, 0.0, 10.9]])
@@ -94,6 +95,26 @@ def test_a_crop_in_other_clothes_keeps_its_identity() -> None:
     assert np.abs(first.astype(int) - second).mean() > 4
 
 
+def test_crops_change_clothes_with_the_time_of_the_day_only_when_asked() -> None:
+    worn: dict[tuple[int, int], set[int]] = {}
+    for task in plan_reid(ReidOptions(pids=20, cameras=4, clothes_change=True), Path()):
+        worn.setdefault((task.number, task.sequence), set()).add(task.outfit)
+    assert all(len(outfits) == 1 for outfits in worn.values())
+    assert set.union(*worn.values()) == set(range(OUTFITS))
+    several = [{min(worn[key]) for key in worn if key[0] == number} for number in range(1, 21)]
+    assert sum(len(outfits) > 1 for outfits in several) > 10
+    assert {task.outfit for task in plan_reid(ReidOptions(pids=20, cameras=4), Path())} == {0}
+
+
+def test_every_option_reaches_the_sequence() -> None:
+    options = MotOptions(3, 40, 5, 2, "easy", 6, 320, 180, 5.0, True, SEPARATE, True, "match")
+    task = export._sequence(options, 2)
+    assert task == SequenceTask(6, "easy", 2, 40, 5, 2, (320, 180), 5.0, True, SEPARATE, True, "match")
+    for change, want in ((True, {0, 1, 2}), (False, {0})):
+        crowd = sequence_scene(SequenceTask(0, "easy", 1, 900, 8, 1, (96, 64), 1.0, clothes_change=change)).crowd
+        assert {stand.outfit for frame in range(0, 600, 5) for stand in crowd.at(frame)} == want
+
+
 def test_things_hide_people_and_count() -> None:
     task = SequenceTask(0, "hard", 1, 100, 8, 2, (160, 90), 1.0)
     scene = sequence_scene(task)
@@ -109,7 +130,8 @@ def test_things_hide_people_and_count() -> None:
                 continue
             # Alone with the things: what is missing then, things hide.
             one = gather(task.seed, get_level("hard"), [group.stands[index]])
-            maps = draw_ground_maps(scene.place.things, one.primitives, scene.place.light[:3], np.zeros(2), 5.0, 4.0)
+            sun = scene.place.light[:3]
+            maps = add_people(draw_still_maps(scene.place.things, sun, np.zeros(2), 5.0, 4.0), one.primitives, sun)
             alone = render(eye, full_view(eye), one.primitives, 1, one.materials, scene.place, maps)
             shown = (alone.people == 0).sum()
             assert shown >= (view.people == index).sum()
