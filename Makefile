@@ -8,7 +8,7 @@ STAMP := $(VENV)/.requirements-$(shell cat $(REQUIREMENTS) | cksum | cut -d' ' -
 # An environment may serve several clones: the editable install is redone when the clone changes.
 EDITABLE := $(VENV)/.editable-$(shell pwd | cksum | cut -d' ' -f1)
 
-.PHONY: demo test test-slow lint format clean env
+.PHONY: demo results test test-slow lint format clean env
 .DEFAULT_GOAL := demo
 
 env: $(EDITABLE)
@@ -26,6 +26,9 @@ $(EDITABLE): $(STAMP) pyproject.toml
 
 demo: env  ## the main job: world, training, evaluation, export, tracking, report
 	$(PY) experiments/demo.py --out $(RUN)
+
+results: env  ## tables of all runs under runs/, into experiments/README.md
+	$(PY) experiments/results.py
 
 test: env  ## everything that runs without a GPU in minutes
 	$(PY) -m pytest -m "not slow and not gpu"
