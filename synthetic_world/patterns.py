@@ -138,7 +138,7 @@ def pattern_mix(row, x, y, z):
     if code == 16:
         return 1.0 if y > 0.0 else 0.0
     if code == 17:
-        return 1.0 if abs(0.8 * y - (z - 0.28) * (0.6 if x > 0.0 else -0.6)) < 0.05 else 0.0
+        return 1.0 if abs(0.8 * y - 0.6 * (z - 0.28)) < 0.05 else 0.0  # over one shoulder, in front and behind
     if code == 13:
         return 0.35 + 0.35 * noise2(math.atan2(y, x) * 9.0, z * 8.0, seed)
     if code == 14:
@@ -225,6 +225,6 @@ def albedo(row, x, y, z):
             r, g, b = row[1], row[2], row[3]  # digits on a plain panel
         if (strap < 200 or x > 0.0) and digit_ink(number, across, down, height) > 0:
             r, g, b = row[16], row[17], row[18]
-    elif strap == 2 and abs(y * 0.8 + (z - 0.25) * (0.6 if x > 0.0 else -0.6) * (1.0 if x > 0.0 else -1.0)) < 0.02:
+    elif strap == 2 and abs(y * 0.8 + (z - 0.25) * 0.6) < 0.02:
         r, g, b = row[16], row[17], row[18]
     return r, g, b

@@ -4,6 +4,7 @@ import configparser
 import hashlib
 import json
 import re
+from collections import Counter
 from pathlib import Path
 
 import cv2
@@ -12,7 +13,7 @@ import pytest
 
 from synthetic_world.__main__ import main
 from synthetic_world.detector import detect, overlap
-from synthetic_world.export import MotOptions, ReidOptions, write_mot, write_reid
+from synthetic_world.export import MotOptions, ReidOptions, plan_reid, write_mot, write_reid
 from synthetic_world.levels import get_level
 from synthetic_world.masks import decode_mask
 
@@ -156,6 +157,14 @@ def test_folders_that_cannot_be_made_are_named(tmp_path: Path, capsys: pytest.Ca
     with pytest.raises(SystemExit) as stop:
         main(["mot", "--out", str(tmp_path / "file" / "world")])
     assert stop.value.code == 2 and str(tmp_path / "file") in capsys.readouterr().err
+
+
+def test_shares_and_counts_of_images_are_those_asked_for() -> None:
+    tasks = plan_reid(ReidOptions(pids=10, cameras=2, images_per_camera=3, train_fraction=0.3), Path())
+    counts = Counter(task.file.split("/")[0] for task in tasks)
+    assert counts["bounding_box_train"] == 3 * 2 * 3 and counts["query"] == 7 * 2
+    assert sum(task.pid > 0 and task.file.startswith("bounding_box_test") for task in tasks) == 7 * 2 * 2
+    assert {task.pid for task in tasks if "train" in task.file} == {1, 2, 3}
 
 
 def test_detector_misses_more_when_people_are_hidden() -> None:

@@ -101,6 +101,15 @@ def _ink(number: int, left: np.ndarray, down: np.ndarray) -> list[bool]:
     return [digit_ink(number, -y, z, BACK_HEIGHT) > 0 for y, z in zip(left, down)]
 
 
+def test_sashes_go_over_one_shoulder() -> None:
+    row = m.material((0.0, 0.0, 0.0), code=m.SASH, second=(1.0, 1.0, 1.0))
+    for x in (0.1, -0.1):  # in front and behind
+        middles = [
+            np.mean([y for y in np.linspace(-0.3, 0.3, 121) if albedo(row, x, y, z)[0] > 0.5]) for z in (0.1, 0.45)
+        ]
+        assert middles[0] < -0.1 and middles[1] > 0.1
+
+
 def test_teammates_share_kits_and_have_numbers_of_their_own() -> None:
     for match in range(3):
         teams: dict[int, list] = {}
