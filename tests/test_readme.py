@@ -40,7 +40,15 @@ def test_readme_commands_work_one_after_the_other(repository: Path, run_python: 
         words = shlex.split(command.replace("accelerate launch", "-m accelerate.commands.launch --cpu")) + extra
         run_python(*words[words[0] == "python" :], cwd=repository)
     assert (tmp_path / "runs" / "tracks" / "strongsort" / "WORLD-01.txt").stat().st_size > 0
-    code = blocks(readme, "python")[0].replace("runs/", f"{tmp_path}/runs/")
+    notebook = blocks(readme, "python")[0].replace("runs/", f"{tmp_path}/runs/").replace("MARKET", f"{tmp_path}/market")
+    notebook = notebook.replace("crop.jpg", str(next((tmp_path / "market" / "query").glob("*.jpg"))))
+    # Small: another size of input, one epoch.
+    notebook = notebook.replace("epochs=20", "epochs=1, batch_size=8").replace(
+        "pretrained=False", "preprocessing=SMALL"
+    )
+    notebook = "from reid.data.images import Preprocessing\nSMALL = Preprocessing(64, 32)\n" + notebook
+    run_python("-c", notebook + "\nassert embeddings.shape == (1, 256)", cwd=repository)
+    code = blocks(readme, "python")[1].replace("runs/", f"{tmp_path}/runs/")
     run_python("-c", code + "\nassert tracks.xyxy.shape[1] == 4", cwd=repository)
 
 
