@@ -319,8 +319,11 @@ def make_world(root: Path, level: str, seed: int, pids: int, frames: int, proces
 def _level_of(reid: Path | None, mot: Path | None) -> str:
     """Level that the folders were made with."""
     notes = [reid / "annotations.json"] if reid else []
-    notes += sorted(mot.glob("train/*/annotations.json"))[:1] if mot else []
-    levels = {json.loads(path.read_text(encoding="utf-8"))["world"]["level"] for path in notes if path.is_file()}
+    notes += (sorted(mot.glob("train/*/annotations.json")) or [mot / "train/*/annotations.json"])[:1] if mot else []
+    for path in notes:
+        if not path.is_file():
+            raise FileNotFoundError(f"{path} is missing: no folder of the world")
+    levels = {json.loads(path.read_text(encoding="utf-8"))["world"]["level"] for path in notes}
     if len(levels) != 1:
         raise ValueError(f"--reid, --mot: got folders of {len(levels)} levels, allowed is one ({reid}, {mot})")
     return str(levels.pop())

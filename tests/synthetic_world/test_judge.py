@@ -250,7 +250,9 @@ def test_missing_things_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert "pip install ultralytics-opencv-headless openvino" in message
     assert "pip install onnxruntime" in failure(capsys, "--models", tmp_path)
     monkeypatch.setattr(judge, "load_osnet", lambda models, threads: by_brightness)
-    assert "got folders of 0 levels" in failure(capsys, "--models", tmp_path, "--reid", tmp_path)
+    assert "annotations.json is missing: no folder of the world" in failure(
+        capsys, "--models", tmp_path, "--reid", tmp_path
+    )
 
 
 def test_sheet(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -271,3 +273,9 @@ def test_osnet_judges_a_small_world(shared_data: Path, tmp_path: Path) -> None:
     scores = judge.judge_reid(reid, judge.load_osnet(shared_data / "models"))
     assert scores["queries"] == 36
     assert scores["osnet_map"] > 0.8
+
+
+def test_folders_of_something_else_are_named(tmp_path: Path) -> None:
+    for reid, mot in ((tmp_path, None), (None, tmp_path)):
+        with pytest.raises(FileNotFoundError, match=r"annotations.json is missing: no folder of the world"):
+            judge._level_of(reid, mot)
