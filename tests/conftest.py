@@ -12,6 +12,8 @@ import pytest
 
 # Tests compare runs bit for bit, which a GPU does not promise; those that want one carry the marker gpu.
 os.environ.setdefault("ACCELERATE_USE_CPU", "true")
+# Threads that spin while they wait slow tiny networks down many times as soon as another process wants a core.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 
