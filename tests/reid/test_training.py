@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import torch
 import yaml
+from accelerate.state import AcceleratorState
 
 from reid.checkpoint import load_checkpoint
 from reid.config import option_names, option_values, parse_config
@@ -30,7 +31,10 @@ def options(root: Path, out: Path, *given: object) -> TrainConfig:
 
 
 def train(root: Path, out: Path, *given: object) -> tuple[dict[str, torch.Tensor], list[dict[str, Any]]]:
+    # accelerate keeps the precision of the first accelerator in a process.
+    AcceleratorState._reset_state(reset_partial_state=True)
     main(options(root, out, *given))
+    AcceleratorState._reset_state(reset_partial_state=True)
     rows = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
     return load_checkpoint(out / "model.safetensors")[0], rows
 
