@@ -1,22 +1,14 @@
 """Tracklets of MOT sequences, by their ground truth."""
 
-import json
 import os
-import re
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from reid.data.base import Sample
 from reid.data.mot import MotGroundTruth, SequenceInfo, read_ground_truth, read_seqinfo
+from reid.data.mot_sequences import PEDESTRIAN, Person, find_sequences, identify
 from reid.data.tracklets import Tracklet, VideoDataset, checked_tracklets, first_of_each_camera
-
-PEDESTRIAN = 1
-# MOT17 holds each sequence three times, once a detector, with one ground truth.
-_DETECTORS = re.compile(r"-(?:DPM|FRCNN|SDP)$")
-_VIEW = re.compile(r"-c\d+$")
-_LAYOUT = "sequence folders, in it or in its subfolder train, each with seqinfo.ini, gt/gt.txt and its images"
 
 
 def read_mot_tracklets(
@@ -56,8 +48,8 @@ def read_mot_tracklets(
         ValueError: On an option out of range, a text file with errors (with its line), or filters that leave nothing.
     """
     _check(min_visibility, min_height, min_width, min_length, max_length, max_gap, test_fraction)
-    folders, notes = _sequences(Path(root))
-    numbers: dict[tuple[object, ...], int] = {}  # who -> pid, from 1 in the order of appearance
+    folders, notes = find_sequences(Path(root))
+    numbers: dict[Person, int] = {}  # who -> pid, from 1 in the order of appearance
     tracklets: list[Tracklet] = []
     hidden = short = 0
     for camid, folder in enumerate(folders):
@@ -66,7 +58,7 @@ def read_mot_tracklets(
             raise FileNotFoundError(f"{folder / info.image_dir}: no such folder; seqinfo.ini says the images are there")
         usable = _usable(truth, info, min_visibility, min_height, min_width)
         hidden += int((~usable).sum())
-        identities = _identities(folder, np.unique(truth.track_id[usable]).tolist())
+        identities = identify(folder, np.unique(truth.track_id[usable]).tolist())
         for track, who in identities.items():
             rows = np.flatnonzero(usable & (truth.track_id == track))
             rows = rows[np.argsort(truth.frame[rows], kind="stable")]
@@ -131,39 +123,6 @@ def _check(
         raise ValueError(f"max_gap: got {max_gap}, allowed: 0 or more frames")
     if not 0.0 < test_fraction < 1.0:
         raise ValueError(f"test_fraction: got {test_fraction}, allowed: above 0 and below 1")
-
-
-def _sequences(root: Path) -> tuple[list[Path], list[str]]:
-    """Returns the folders of the sequences by name, each ground truth once, and what there is to say of it."""
-    for folder in (root, root / "train"):
-        found = sorted(path.parents[1] for path in folder.glob("*/gt/gt.txt"))
-        if found:
-            break
-    else:
-        state = "holds none" if root.is_dir() else "is no folder"
-        raise FileNotFoundError(f"{root} {state}; expected {_LAYOUT}")
-    unique = {_DETECTORS.sub("", path.name): path for path in reversed(found)}
-    copies = len(found) - len(unique)
-    notes = [f"{copies} sequences are copies with other detections; each ground truth is read once"] if copies else []
-    return [unique[name] for name in sorted(unique)], notes
-
-
-def _identities(folder: Path, tracks: list[int]) -> dict[int, tuple[object, ...]]:
-    """Returns track -> who it is, over all sequences."""
-    path = folder / "annotations.json"
-    if not path.is_file():
-        scene = _VIEW.sub("", _DETECTORS.sub("", folder.name))
-        return {track: ("scene", scene, track) for track in tracks}
-    try:
-        notes: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        world = (notes["world"]["level"], notes["world"]["seed"])
-        named = {int(one["id"]): int(one["identity"]) for frame in notes["frames"] for one in frame["people"]}
-    except (KeyError, TypeError, ValueError) as error:
-        raise ValueError(f"{path}: not a world's annotations ({error!r}); restore or remove it") from error
-    missing = [track for track in tracks if track not in named]
-    if missing:
-        raise ValueError(f"{path}: says nothing of identity {missing[0]}, which gt/gt.txt has; restore or remove it")
-    return {track: ("world", *world, named[track]) for track in tracks}
 
 
 def _usable(
