@@ -16,6 +16,7 @@ sys.path[0] = str(ROOT)
 
 from rich.console import Console  # noqa: E402
 
+from experiments.precision import native_precision  # noqa: E402
 from experiments.report import Results, print_table, write_report  # noqa: E402
 from reid.config import run_entry_point  # noqa: E402
 
@@ -75,11 +76,7 @@ class Step:
 
 
 def _precision(config: DemoConfig) -> str:
-    if config.mixed_precision != "auto":
-        return config.mixed_precision
-    cpuinfo = Path("/proc/cpuinfo")
-    flags = cpuinfo.read_text() if cpuinfo.exists() else ""
-    return "bf16" if "avx512_bf16" in flags or "amx_bf16" in flags else "no"
+    return native_precision() if config.mixed_precision == "auto" else config.mixed_precision
 
 
 def reid_data(config: DemoConfig) -> Path:

@@ -65,6 +65,9 @@ def _open(config: TrainConfig, accelerator: Accelerator) -> Session:
     if continual.cross_domain is not None:
         target = read_test_set(continual.cross_dataset or names[0], continual.cross_domain, console.print)
         tests = (dataclasses.replace(target, name=f"{tests[0].name} -> {target.name}"),)
+    if continual.continual:
+        # A folder without images is an error now, not after hours of training.
+        choose_unlabelled(tests[0].data, continual)
     folder = RunFolder(config.run, option_values(config), console.print, main=accelerator.is_main_process)
     return Session(config, accelerator, console.print, data, tests, folder)
 
