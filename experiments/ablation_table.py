@@ -4,6 +4,7 @@ import io
 import json
 import math
 import statistics
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -168,7 +169,7 @@ def draw_ablation(ablation: Ablation, path: Path) -> None:
             error = {} if spread is None else {"yerr": spread, "capsize": 4}
             axes.bar(number, mean, 0.7, color=COLOURS[list(ROWS).index(name)], ecolor=INK, alpha=0.85, **error)
             axes.plot([number] * len(values), values, "o", color=INK, markersize=3)
-        axes.set_xticks(range(len(rows)), [ROWS[name].replace(" ", "\n") for name in rows], fontsize=8)
+        axes.set_xticks(range(len(rows)), [textwrap.fill(ROWS[name], 14) for name in rows], fontsize=8)
         axes.set_title(level, fontsize=12, color=INK, loc="left")
         axes.grid(axis="y", color="#e5e7eb", linewidth=0.8)
         axes.set_axisbelow(True)
