@@ -1,18 +1,22 @@
 """One object for notebooks: build, train, embed, save and load a re-identification network."""
 
+import contextlib
 import dataclasses
 import os
-from collections.abc import Callable, Sequence
+import warnings
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from accelerate import Accelerator
 from torch import nn
 
 from reid.checkpoint import Card, save_checkpoint
 from reid.data import read_dataset
 from reid.data.base import ReIDDataset, Split, relabel
+from reid.data.crops import drop_unreadable
 from reid.data.images import Preprocessing
 from reid.data.triplets import TripletDataset
 from reid.embedder import Embedder
@@ -20,10 +24,12 @@ from reid.losses import CombinedLoss
 from reid.models import build_model
 from reid.optim import OptimisationOptions
 from reid.records import repository_commit
-from reid.torch_backend import load_model
+from reid.torch_backend import load_model, open_device
 from reid.training import SamplingOptions, TrainingOptions, build_accelerator, build_image_trainer
 
 WEIGHTS = {"cross_entropy": 1.0, "triplet": 1.0, "center": 5e-4}
+
+FitData = str | os.PathLike[str] | ReIDDataset | TripletDataset
 
 
 class ReIDModel:
@@ -39,6 +45,8 @@ class ReIDModel:
     Attributes:
         model: The module.
         history: A row for each epoch of the last `fit`.
+        config: How it was trained last, for the card that `save` writes.
+        scores: Score records of the checkpoint that it came from; a `fit` empties them.
     """
 
     def __init__(
@@ -71,6 +79,8 @@ class ReIDModel:
         self.device = device
         self.seed = seed
         self.history: list[dict[str, float]] = []
+        self.config: dict[str, Any] = {}
+        self.scores: list[dict[str, Any]] = []
         self._embedder: Embedder | None = None
 
     @classmethod
@@ -95,13 +105,14 @@ class ReIDModel:
         model, card = load_model(Path(path), with_classifier=False)
         loaded = cls.__new__(cls)
         loaded._set(model, card.backbone, card.options, card.preprocessing, device, 0)
+        loaded.config, loaded.scores = card.config, card.scores
         return loaded
 
     load = from_checkpoint
 
     def fit(
         self,
-        data: str | os.PathLike[str] | ReIDDataset | TripletDataset,
+        data: FitData,
         *,
         epochs: int = 20,
         freeze_backbone: bool = False,
@@ -115,13 +126,17 @@ class ReIDModel:
     ) -> "ReIDModel":
         """Trains on the training split, by the loop of all trainings, with cross entropy, triplet and center loss.
 
+        The classifier is new in each fit, the other weights go on from where they are. An interrupted fit keeps what
+        it has learned.
+
         Args:
-            data: A folder in Market-1501's layout, or what `reid.data.read_dataset` or `get_market1501_dataset` read;
-                of triplets the images count, batches are drawn here.
+            data: A folder in Market-1501's layout, what `reid.data.read_dataset` read, or one of the two datasets of
+                `get_market1501_dataset`: of triplets the images count, batches are drawn here. Images that cannot be
+                read are left out, with a warning.
             epochs: Passes over the training split.
             freeze_backbone: Trains the head alone: projection, BNNeck and classifier.
-            projection_dim: Puts a linear layer to so many numbers behind a network of timm, new in each fit that gives
-                it; 0 leaves the network as it is.
+            projection_dim: Puts a linear layer to so many numbers behind a network of timm, new together with BNNeck
+                unless the network has one of this size; 0 leaves the network as it is.
             learning_rate: Of Adam, after a warm-up over the first tenth.
             batch_size: Images a batch, lowered to what the identities allow.
             num_instances: Images an identity in a batch.
@@ -133,57 +148,68 @@ class ReIDModel:
             The model itself.
 
         Raises:
-            ValueError: When the data or the options do not fit.
+            FileNotFoundError: When the folder or a part of it is missing.
+            ValueError: When the data, the options or the device do not fit.
         """
-        if isinstance(data, TripletDataset):
-            samples = list(data.samples)
-        else:
-            samples = (data if isinstance(data, ReIDDataset) else read_dataset("market1501", data)).train
-        seed = self.seed if seed is None else seed
-        accelerator = build_accelerator()
-        if options is None:
-            identities = len(relabel(samples))
-            fitting = min(batch_size // num_instances, identities // accelerator.num_processes) * num_instances
-            frozen = epochs if freeze_backbone else 0
-            options = TrainingOptions(
-                SamplingOptions(fitting, num_instances),
-                optimisation=OptimisationOptions(lr=learning_rate, warmup_epochs=epochs / 10, freeze_epochs=frozen),
-            )
-        elif freeze_backbone:
-            frozen_options = dataclasses.replace(options.optimisation, freeze_epochs=epochs)
-            options = dataclasses.replace(options, optimisation=frozen_options)
-        with torch.random.fork_rng():
+        samples, seed = _training_images(data), self.seed if seed is None else seed
+        labels = relabel(samples)
+        with self._on_device() as accelerator:
+            if options is None:
+                options = _options(
+                    learning_rate, batch_size, num_instances, epochs, len(labels) // accelerator.num_processes
+                )
+            if freeze_backbone:
+                frozen = dataclasses.replace(options.optimisation, freeze_epochs=epochs)
+                options = dataclasses.replace(options, optimisation=frozen)
             torch.manual_seed(seed)
-            self._prepare(samples, projection_dim)
+            self._prepare(len(labels), projection_dim)
             size = int(self.model.embedding_size)  # type: ignore[arg-type]
             generator = torch.Generator().manual_seed(seed)
-            classes = len(relabel(samples))
-            loss = CombinedLoss(WEIGHTS, num_classes=classes, feature_size=size, generator=generator)
-            self.history = []
+            loss = CombinedLoss(WEIGHTS, num_classes=len(labels), feature_size=size, generator=generator)
             trainer = build_image_trainer(
                 accelerator, self.model, loss, samples, self.preprocessing, options, epochs=epochs, seed=seed
             )
-            trainer.train(epochs, lambda row: self._note(row, on_epoch_end))
-            self.model = trainer.finish().eval()
-        self._embedder = None
+            self.config = {"epochs": epochs, "seed": seed, "images": len(samples)} | dataclasses.asdict(options)
+            try:
+                trainer.train(epochs, lambda row: self._note(row, on_epoch_end))
+            finally:
+                self.model = trainer.finish().eval()
+                if trainer.frozen is not None:
+                    trainer.frozen.thaw()
         return self
+
+    @contextlib.contextmanager
+    def _on_device(self) -> Iterator[Accelerator]:
+        """Yields an accelerator on the model's device; random numbers of torch are those of before afterwards."""
+        device = open_device(self.device)
+        place = torch.cuda.device(device) if device.type == "cuda" else contextlib.nullcontext()
+        with torch.random.fork_rng(), place:
+            accelerator = build_accelerator(cpu=self.device == "cpu")
+            if self.device != "auto" and device.type != accelerator.device.type:
+                raise ValueError(
+                    f"device: got {self.device}, but trainings of this process run on {accelerator.device.type}, which "
+                    "the first of them and accelerate's settings decide; start a new process"
+                )
+            yield accelerator
 
     def _note(self, row: dict[str, float], on_epoch_end: Callable[[dict[str, float]], None] | None) -> None:
         self.history.append(row)
         if on_epoch_end is not None:
             on_epoch_end(row)
 
-    def _prepare(self, train: Split, projection_dim: int) -> None:
-        """Gives the network a new classifier, and a new projection when one is asked for; the rest stays."""
-        if projection_dim:
+    def _prepare(self, num_classes: int, projection_dim: int) -> None:
+        """Gives the network a new classifier, and a new head when another projection is asked for; the rest stays."""
+        new = ["head.classifier."]
+        if projection_dim and projection_dim != self.options.get("projection_dim", 0):
+            new += ["head.projection.", "head.bottleneck.", "head.cameras."]
             self.options = self.options | {"projection_dim": projection_dim}
         # The weights follow; those of a file are in them already.
         options = {name: value for name, value in self.options.items() if name not in ("pretrained", "weights")}
-        model = build_model(self.backbone, len(relabel(train)), **options)
-        own = model.state_dict()
-        old = {name: value for name, value in self.model.state_dict().items() if "classifier" not in name}
-        model.load_state_dict(own | {k: v for k, v in old.items() if k in own and v.shape == own[k].shape})
-        self.model = model
+        model = build_model(self.backbone, num_classes, **options)
+        old = {name: value for name, value in self.model.state_dict().items() if not name.startswith(tuple(new))}
+        model.load_state_dict(model.state_dict() | old)
+        self.model, self._embedder = model, None
+        self.history, self.scores = [], []
 
     def embed(self, images: Sequence[np.ndarray], camids: Sequence[int] | np.ndarray | None = None) -> np.ndarray:
         """Embeds crops.
@@ -196,15 +222,10 @@ class ReIDModel:
             float32 (N, D) with rows of norm 1.
         """
         if self._embedder is None:
-            self._embedder = Embedder.from_model(self.model, self.preprocessing, device=self._torch_device())
+            self._embedder = Embedder.from_model(self.model, self.preprocessing, device=self.device)
         return self._embedder(images, camids)
 
     __call__ = embed
-
-    def _torch_device(self) -> torch.device:
-        if self.device != "auto":
-            return torch.device(self.device)
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Writes a .safetensors checkpoint, which every command here takes."""
@@ -215,6 +236,37 @@ class ReIDModel:
             num_classes=len(classifier),
             embedding_size=int(self.model.embedding_size),  # type: ignore[arg-type]
             preprocessing=self.preprocessing,
+            config=self.config,
             commit=repository_commit(),
+            scores=self.scores,
         )
         save_checkpoint(path, self.model.state_dict(), card)
+
+
+def _training_images(data: FitData) -> Split:
+    if isinstance(data, TripletDataset):
+        samples = data.samples
+    elif isinstance(data, ReIDDataset):
+        samples = data.train
+    elif isinstance(data, str | os.PathLike):
+        samples = read_dataset("market1501", data).train
+    else:
+        raise ValueError(
+            f"data: got a {type(data).__name__}, allowed: a folder, what read_dataset returns, or one of the two that "
+            "get_market1501_dataset returns"
+        )
+    readable, faults = drop_unreadable(samples)
+    if not readable:
+        raise ValueError(f"data: none of {len(samples)} training images can be read, e.g. {', '.join(faults[:1])}")
+    if faults:
+        warnings.warn(f"{len(faults)} training images cannot be read and are left out, e.g. {faults[0]}", stacklevel=3)
+    return readable
+
+
+def _options(
+    learning_rate: float, batch_size: int, num_instances: int, epochs: int, identities: int
+) -> TrainingOptions:
+    SamplingOptions(batch_size, num_instances)  # says what is wrong with the two before they are lowered
+    fitting = min(batch_size, identities * num_instances)
+    optimisation = OptimisationOptions(lr=learning_rate, warmup_epochs=epochs / 10)
+    return TrainingOptions(SamplingOptions(fitting, num_instances), optimisation=optimisation)

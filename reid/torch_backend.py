@@ -31,7 +31,7 @@ class TorchBackend:
     def __init__(
         self, model: nn.Module, preprocessing: Preprocessing, device: str | torch.device, precision: str
     ) -> None:
-        self.device = device if isinstance(device, torch.device) else _open_device(device)
+        self.device = device if isinstance(device, torch.device) else open_device(device)
         self.model = model.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.preprocessing = preprocessing
         self.autocast = _AUTOCAST.get(precision)
@@ -61,7 +61,12 @@ def count_cameras(model: nn.Module) -> int:
     return next((len(module.vectors) for module in model.modules() if isinstance(module, CameraVectors)), 0)
 
 
-def _open_device(name: str) -> torch.device:
+def open_device(name: str) -> torch.device:
+    """Returns the device of a name that `parse_device` knows.
+
+    Raises:
+        ValueError: When the name is another, or there is no such GPU here.
+    """
     kind, index = parse_device(name)
     if kind == "cuda" and index >= torch.cuda.device_count():
         raise ValueError(f"device: got {name!r}, but torch sees {torch.cuda.device_count()} CUDA devices here")

@@ -95,7 +95,7 @@ class TrainingOptions:
 
 
 def build_accelerator(
-    *, precision: Precision = "launcher", compiled: bool = False, classifier_unused: bool = False
+    *, precision: Precision = "launcher", compiled: bool = False, classifier_unused: bool = False, cpu: bool = False
 ) -> Accelerator:
     """Builds the accelerator of a training.
 
@@ -103,12 +103,14 @@ def build_accelerator(
         precision: "launcher" takes what accelerate was launched with.
         compiled: Runs the model through torch.compile (inductor), whatever accelerate was launched with.
         classifier_unused: The loss leaves parameters without a gradient, which the distributed wrapper has to be told.
+        cpu: Trains on the CPU although there is a GPU.
 
     Raises:
         ValueError: When the machine does not know the precision.
     """
     unused = DistributedDataParallelKwargs(find_unused_parameters=classifier_unused)
     return Accelerator(
+        cpu=cpu,
         mixed_precision=None if precision == "launcher" else precision,
         dynamo_backend="inductor" if compiled else None,
         kwargs_handlers=[unused],
