@@ -52,7 +52,7 @@ def _arguments(path: Path, config_class: type[Any]) -> list[str]:
         raise ValueError(f"{path}: not valid YAML: {error}") from error
     if not isinstance(values, dict):
         raise ValueError(f"{path}: got {type(values).__name__}, allowed: a mapping of option to value")
-    known = option_names(config_class)
+    known = _option_types(config_class)
     unknown = sorted(str(key) for key in values if str(key).replace("-", "_") not in known)
     if unknown:
         raise ValueError(f"{path}: unknown option {', '.join(unknown)}; allowed: {', '.join(known)}")
@@ -61,7 +61,7 @@ def _arguments(path: Path, config_class: type[Any]) -> list[str]:
         name = str(key).replace("_", "-")
         if value is None:
             arguments += [f"--{name}", "None"]
-        elif isinstance(value, bool):
+        elif isinstance(value, bool) and known[str(key).replace("-", "_")] is bool:
             arguments.append(f"--{name}" if value else f"--no-{name}")
         elif isinstance(value, list):
             arguments += [f"--{name}", *map(str, value)]
@@ -72,13 +72,17 @@ def _arguments(path: Path, config_class: type[Any]) -> list[str]:
 
 def option_names(config_class: type[Any]) -> list[str]:
     """Returns the options of a dataclass, those of nested groups among the others."""
-    names = []
+    return list(_option_types(config_class))
+
+
+def _option_types(config_class: type[Any]) -> dict[str, Any]:
+    types: dict[str, Any] = {}
     hints = get_type_hints(config_class)
     for field in dataclasses.fields(config_class):
-        group = hints[field.name]
-        nested = isinstance(group, type) and dataclasses.is_dataclass(group)
-        names += option_names(group) if nested else [field.name]
-    return names
+        hint = hints[field.name]
+        nested = isinstance(hint, type) and dataclasses.is_dataclass(hint)
+        types |= _option_types(hint) if nested else {field.name: hint}
+    return types
 
 
 def option_values(config: Any) -> dict[str, Any]:

@@ -131,7 +131,7 @@ def adapt(
         source: The images that the network was trained on.
         unlabelled: From `choose_unlabelled`.
         train: Trains model and loss, as they are then, on the samples it is given, with labels by `relabel`, through
-            the one loop and for `options.continual_epochs`. Its optimisers are new ones (`optimisation_changes`),
+            the one loop and for `options.epochs()`. Its optimisers are new ones (`optimisation_changes`),
             because those of before do not know the new rows.
         preprocessing: What the network's input wants.
         accelerator: Its processes share the embedding; one clusters.
@@ -258,16 +258,7 @@ def _cluster(
     if not samples:
         raise ValueError(f"continual training: none of the {len(unlabelled.samples)} images could be read")
     camids = np.array([sample.camid for sample in samples]) if unlabelled.cameras_known else None
-    return cluster(
-        features.embeddings,
-        camids,
-        options.eps,
-        options.min_samples,
-        k1=options.cluster_k1,
-        k2=options.cluster_k2,
-        camera_bias=options.camera_bias,
-        backend=options.cluster_backend,
-    )
+    return cluster(features.embeddings, camids, **options.clustering())
 
 
 def _purity_if_known(labels: PseudoLabels, samples: list[Sample]) -> float | None:

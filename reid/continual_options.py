@@ -26,37 +26,37 @@ class ContinualOptions:
     """Root of another dataset: the network is scored on its test set, and with --continual adapted to it."""
     cross_dataset: str | None = None
     """What is at --cross-domain, by the names of --dataset; the same as the training set unless told."""
-    eps: float = 0.5
-    """DBSCAN's radius, a Jaccard distance above 0 and below 1."""
+    eps: float | None = None
+    """DBSCAN's radius, a Jaccard distance above 0 and below 1; 0.5 unless told."""
     min_samples: int | None = None
     """Images within the radius that make a core of a cluster; min(10, cameras + 1) unless told."""
-    cluster_k1: int = 20
-    """Neighbourhoods of the Jaccard graph."""
-    cluster_k2: int = 6
-    """Neighbours whose weights are averaged in the Jaccard graph."""
+    cluster_k1: int | None = None
+    """Neighbourhoods of the Jaccard graph, 20 unless told."""
+    cluster_k2: int | None = None
+    """Neighbours whose weights are averaged in the Jaccard graph, 6 unless told."""
     camera_bias: bool = True
     """Removes what the images of a camera have in common before clustering."""
-    cluster_backend: Literal["auto", "scikit-learn", "cuml"] = "auto"
-    """Who clusters; auto takes cuML when it is installed and there is a GPU."""
-    continual_epochs: int = 40
-    """Passes over source and pseudo-labelled images."""
-    continual_lr: float = 7e-5
-    """Learning rate of Adam in these."""
-    continual_step_epochs: int = 20
-    """The rate falls to a tenth after every so many epochs of these."""
+    cluster_backend: Literal["auto", "scikit-learn", "cuml"] | None = None
+    """Who clusters; auto, the default, takes cuML when it is installed and there is a GPU."""
+    continual_epochs: int | None = None
+    """Passes over source and pseudo-labelled images, 40 unless told."""
+    continual_lr: float | None = None
+    """Learning rate of Adam in these, 7e-5 unless told."""
+    continual_step_epochs: int | None = None
+    """The rate falls to a tenth after every so many epochs of these, 20 unless told."""
 
     def __post_init__(self) -> None:
         within = {
-            "eps": (0 < self.eps < 1, "above 0, below 1"),
-            "min_samples": (self.min_samples is None or self.min_samples >= 1, "1 or more"),
-            "cluster_k1": (self.cluster_k1 >= 1, "1 or more"),
-            "cluster_k2": (self.cluster_k2 >= 1, "1 or more"),
-            "continual_epochs": (self.continual_epochs >= 0, "0 or more"),
-            "continual_lr": (self.continual_lr > 0, "above 0"),
-            "continual_step_epochs": (self.continual_step_epochs >= 1, "1 or more"),
+            "eps": (lambda value: 0 < value < 1, "above 0, below 1"),
+            "min_samples": (lambda value: value >= 1, "1 or more"),
+            "cluster_k1": (lambda value: value >= 1, "1 or more"),
+            "cluster_k2": (lambda value: value >= 1, "1 or more"),
+            "continual_epochs": (lambda value: value >= 0, "0 or more"),
+            "continual_lr": (lambda value: value > 0, "above 0"),
+            "continual_step_epochs": (lambda value: value >= 1, "1 or more"),
         }
         for name, (right, allowed) in within.items():
-            if not right:
+            if getattr(self, name) is not None and not right(getattr(self, name)):
                 raise ValueError(f"{name}: got {getattr(self, name)}, allowed: {allowed}")
         if self.cross_dataset is not None and self.cross_domain is None:
             raise ValueError(f"cross_dataset: got {self.cross_dataset} without --cross-domain, which names its folder")
@@ -77,13 +77,24 @@ class ContinualOptions:
                 "continual_on: got train without --cross-domain; the training images of the own set have labels"
             )
 
+    def epochs(self) -> int:
+        """Returns the passes over source and pseudo-labelled images."""
+        return 40 if self.continual_epochs is None else self.continual_epochs
+
+    def clustering(self) -> dict[str, Any]:
+        """Returns what `reid.pseudo_labels.cluster` is told; the rest is left to it."""
+        names = {"eps": "eps", "min_samples": "min_samples", "cluster_k1": "k1", "cluster_k2": "k2"}
+        names["cluster_backend"] = "backend"
+        told = {theirs: getattr(self, ours) for ours, theirs in names.items() if getattr(self, ours) is not None}
+        return told | {"camera_bias": self.camera_bias}
+
     def optimisation_changes(self) -> dict[str, Any]:
         """Returns what `dataclasses.replace` puts into the training's `OptimisationOptions`: Adam and StepLR."""
         return {
             "optimizer": "adam",
-            "lr": self.continual_lr,
+            "lr": 7e-5 if self.continual_lr is None else self.continual_lr,
             "schedule": "step",
-            "step_epochs": self.continual_step_epochs,
+            "step_epochs": 20 if self.continual_step_epochs is None else self.continual_step_epochs,
             "milestones": (),
             "decay": None,
             "warmup_epochs": 0.0,

@@ -67,7 +67,7 @@ def continue_training(
     trainers: list[Trainer] = []
 
     def train(samples: Split) -> None:
-        epochs = options.continual_epochs
+        epochs = options.epochs()
         trainers.append(
             build_image_trainer(
                 accelerator, model, loss, samples, preprocessing, options_then, epochs=epochs, seed=seed, states=states

@@ -140,7 +140,7 @@ def _continue(session: Session, source: Trainer, batch_size: int) -> None:
     config, target = session.config, session.tests[0].data
     sampling = dataclasses.replace(config.sampling, batch_size=batch_size)
     protocol = choose_unlabelled(target, config.continual).protocol
-    epochs, trainers = config.continual.continual_epochs, []  # type: tuple[int, list[Trainer]]
+    epochs, trainers = config.continual.epochs(), []  # type: tuple[int, list[Trainer]]
     trainer, adaptation = continue_training(
         source.bare_model,
         source.loss,  # type: ignore[arg-type]

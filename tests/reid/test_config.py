@@ -16,6 +16,7 @@ class Options:
     rate: float = 0.1
     flag: bool = True
     folder: Path | None = None
+    maybe: bool | None = None
 
 
 def test_command_line_wins_over_file_over_default(tmp_path: Path) -> None:
@@ -23,6 +24,13 @@ def test_command_line_wins_over_file_over_default(tmp_path: Path) -> None:
     options = parse_config(Options, ["--bs", "16", "--config", str(tmp_path / "o.yaml")])
     assert options == Options(batch_size=16, rate=0.5, flag=False, folder=Path("some/where"))
     assert parse_config(Options, [f"--config={tmp_path / 'o.yaml'}"]).batch_size == 8
+
+
+@pytest.mark.parametrize(("text", "value"), [("true", True), ("false", False), ("null", None)])
+def test_booleans_that_may_be_left_out_are_read_from_files(tmp_path: Path, text: str, value: bool | None) -> None:
+    (tmp_path / "o.yaml").write_text(f"maybe: {text}\nflag: true\n")
+    options = parse_config(Options, ["--config", str(tmp_path / "o.yaml")])
+    assert options == Options(maybe=value)
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """Continual training through the loop that all trainings share."""
 
 import dataclasses
+import inspect
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from reid.losses import CombinedLoss
 from reid.models.heads import BNNeckHead
 from reid.models.output import ReIDOutput
 from reid.optim import OptimisationOptions
+from reid.pseudo_labels import cluster
 from reid.training import SamplingOptions, TrainingOptions
 from reid.training_state import StateFolder
 
@@ -101,7 +103,9 @@ def test_it_trains_with_the_published_schedule(base: Result) -> None:
 def test_defaults_are_the_published_ones() -> None:
     changed = dataclasses.replace(OptimisationOptions(), **ContinualOptions(continual=True).optimisation_changes())
     assert (changed.optimizer, changed.lr, changed.schedule, changed.step_epochs) == ("adam", 7e-5, "step", 20)
-    assert changed.warmup_epochs == 0 and ContinualOptions().continual_epochs == 40 and ContinualOptions().eps == 0.5
+    assert changed.warmup_epochs == 0 and ContinualOptions(continual=True).epochs() == 40
+    cluster_defaults = inspect.signature(cluster).parameters
+    assert [cluster_defaults[name].default for name in ("eps", "k1", "k2")] == [0.5, 20, 6]
     milestones = OptimisationOptions("sgd", schedule="multi-step", milestones=(3,), decay=0.5, freeze_epochs=2)
     assert dataclasses.replace(milestones, **OPTIONS.optimisation_changes()).schedule == "step"
 
