@@ -17,7 +17,7 @@ from reid.config import run_entry_point
 from reid.data import read_dataset
 from reid.data.base import ReIDDataset, describe
 from reid.embedder import Embedder
-from reid.evaluation import embed_samples, protocol_of, rank, scores_of
+from reid.evaluation import Ranking, embed_samples, protocol_of, rank, scores_of
 from reid.files import write_json
 from reid.metrics import RankResult
 from reid.records import score_record
@@ -54,12 +54,13 @@ class CompareConfig:
     """Of the draws."""
 
 
-def _score(path: Path, config: CompareConfig, data: ReIDDataset) -> RankResult:
+def _score(path: Path, config: CompareConfig, data: ReIDDataset) -> Ranking:
     embed = Embedder(path, device=config.device, batch_size=config.batch_size)
     query = embed_samples(embed, data.query, f"{path.name}: query")
     gallery = embed_samples(embed, data.gallery, f"{path.name}: gallery")
-    rankings = rank(query, gallery, data.query, data.gallery, rerank=False, cameras_known=data.cameras_known)
-    return rankings["Euclidean"].result
+    known = data.cameras_known
+    ranked = rank(query, gallery, data.query, data.gallery, rerank=False, cameras_known=known, protocol=embed.protocol)
+    return ranked["Euclidean"]
 
 
 def _table(config: CompareConfig, found: dict[str, Comparison], result: RankResult, num_pids: int) -> Table:
@@ -97,7 +98,13 @@ def main(config: CompareConfig) -> None:
             raise FileNotFoundError(f"{path}: no such model file; give the path of a .safetensors or .onnx file")
     data = read_dataset(config.dataset, config.root)
     console.print(f"{config.root}: query {describe(data.query)}", highlight=False, soft_wrap=True)
-    first, second = (_score(path, config, data) for path in (config.first, config.second))
+    rankings = [_score(path, config, data) for path in (config.first, config.second)]
+    if rankings[0].protocol != rankings[1].protocol:
+        raise ValueError(
+            f"{config.first} is {rankings[0].protocol}, {config.second} {rankings[1].protocol}: a network that has "
+            "learnt from test images is no rival of one that has not"
+        )
+    first, second = (ranking.result for ranking in rankings)
     pids = [sample.pid for sample in data.query]
     options = {"resamples": config.resamples, "seed": config.seed}
     found = compare_results(first, second, pids, confidence=config.confidence, **options)
@@ -106,24 +113,24 @@ def main(config: CompareConfig) -> None:
     for name, comparison in found.items():
         console.print(_verdict(name, comparison), highlight=False, soft_wrap=True)
     if config.out is not None:
-        write_json(config.out, _record(config, [first, second], found, data.cameras_known))
+        write_json(config.out, _record(config, rankings, found, data.cameras_known))
         console.print(f"wrote {config.out}", highlight=False, soft_wrap=True)
 
 
 def _record(
-    config: CompareConfig, results: list[RankResult], found: dict[str, Comparison], cameras_known: bool
+    config: CompareConfig, rankings: list[Ranking], found: dict[str, Comparison], cameras_known: bool
 ) -> dict[str, Any]:
     records = [
         score_record(
-            scores_of(result),
-            protocol="inductive",
+            scores_of(ranking.result),
+            protocol=ranking.protocol,
             dataset=config.root.name,
             split="query/gallery",
             seed=config.seed,
             checkpoint=path,
         )
         | protocol_of(cameras_known)
-        for path, result in zip((config.first, config.second), results, strict=True)
+        for path, ranking in zip((config.first, config.second), rankings, strict=True)
     ]
     comparison = {name: dataclasses.asdict(comparison) for name, comparison in found.items()}
     return {

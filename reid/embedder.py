@@ -31,6 +31,7 @@ class Embedder:
     Attributes:
         preprocessing: What is applied to each crop.
         name: The file name, or "model".
+        protocol: "transductive" when its card says that the network has learnt from test images, else "inductive".
         needs_cameras: Whether each call must say the cameras: the network has camera vectors and none was fixed.
 
     Raises:
@@ -111,6 +112,7 @@ class Embedder:
         self.batch_size = batch_size
         self.name = name
         self.camera = camera
+        self.protocol: str = getattr(backend, "protocol", "inductive")
         self.needs_cameras = bool(num_cameras) and camera is None
 
     def __call__(self, images: Sequence[np.ndarray], camids: Sequence[int] | np.ndarray | None = None) -> np.ndarray:

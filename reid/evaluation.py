@@ -73,6 +73,7 @@ def rank(
     lambda_value: float = 0.3,
     max_rank: int = 50,
     cameras_known: bool = True,
+    protocol: str = "inductive",
 ) -> dict[str, Ranking]:
     """Scores features by Euclidean distance and, unless told otherwise, by Jaccard re-ranking.
 
@@ -87,6 +88,7 @@ def rank(
         lambda_value: Share of the original distance in the re-ranked one.
         max_rank: Length of the CMC curve.
         cameras_known: See `protocol_samples`.
+        protocol: Of the network; "transductive" for one that has learnt from test images (`Embedder.protocol`).
 
     Returns:
         "Euclidean" and "Jaccard" to their rankings.
@@ -94,13 +96,13 @@ def rank(
     query, gallery = protocol_samples(query, gallery, cameras_known)
     q_pids, q_camids = np.array([(s.pid, s.camid) for s in query]).T
     g_pids, g_camids = np.array([(s.pid, s.camid) for s in gallery]).T
-    distances = {"Euclidean": ("inductive", euclidean_distances(query_features, gallery_features))}
+    distances = {"Euclidean": (protocol, euclidean_distances(query_features, gallery_features))}
     if rerank:
         jaccard = k_reciprocal_rerank(query_features, gallery_features, k1, k2, lambda_value)
         distances["Jaccard"] = ("transductive", jaccard)
     return {
-        name: Ranking(protocol, distmat, evaluate_rank(distmat, q_pids, g_pids, q_camids, g_camids, max_rank))
-        for name, (protocol, distmat) in distances.items()
+        name: Ranking(kind, distmat, evaluate_rank(distmat, q_pids, g_pids, q_camids, g_camids, max_rank))
+        for name, (kind, distmat) in distances.items()
     }
 
 

@@ -170,6 +170,7 @@ def main(config: InferenceConfig) -> None:
         k2=config.k2,
         lambda_value=config.lambda_value,
         cameras_known=data.cameras_known,
+        protocol=embed.protocol if isinstance(embed, Embedder) else "inductive",
     )
     method = config.baseline if config.ckpt is None else config.ckpt.name
     console.print(_table(f"{method} on {config.root.name}", rankings, data.cameras_known))

@@ -10,6 +10,7 @@ import onnxruntime as ort
 from reid.data.images import Preprocessing
 from reid.devices import parse_device
 from reid.distances import available_threads
+from reid.records import training_protocol
 
 CARD_KEY = "card"
 
@@ -35,6 +36,7 @@ class OnnxBackend:
         self.preprocessing = preprocessing
         self.fixed_batch = fixed_batch
         self.camera = camera
+        self.protocol = "inductive"
         self.input = session.get_inputs()[0]
 
     def __call__(self, batch: np.ndarray, camids: np.ndarray | None = None) -> np.ndarray:
@@ -118,11 +120,12 @@ def open_onnx(
     if inputs[0].type not in ("tensor(float)", "tensor(uint8)"):
         raise ValueError(f"{path}: got input of type {inputs[0].type}, allowed: tensor(float), tensor(uint8)")
     metadata = session.get_modelmeta().custom_metadata_map
-    camera = None
+    camera, protocol = None, "inductive"
     if CARD_KEY in metadata:
         try:
             card = json.loads(metadata[CARD_KEY])
             camera = card.get("options", {}).get("camera")
+            protocol = training_protocol(card.get("scores", []))
             preprocessing = preprocessing or Preprocessing.from_dict(card["preprocessing"])
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             if preprocessing is None:
@@ -132,4 +135,6 @@ def open_onnx(
             raise ValueError(f"{path}: has no card and no fixed input size ({shape}); give preprocessing=")
         preprocessing = Preprocessing(height=shape[2], width=shape[3])
     fixed_batch = shape[0] if isinstance(shape[0], int) else None
-    return OnnxBackend(session, preprocessing, fixed_batch, camera), preprocessing, fixed_batch
+    backend = OnnxBackend(session, preprocessing, fixed_batch, camera)
+    backend.protocol = protocol
+    return backend, preprocessing, fixed_batch

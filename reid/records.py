@@ -94,6 +94,16 @@ def score_record(
     }
 
 
+def training_protocol(records: Iterable[dict[str, Any]]) -> str:
+    """Returns what a network's training makes of every score: "transductive" when it has learnt from test images.
+
+    Args:
+        records: The scores on the network's card. Its Euclidean ones tell, because re-ranking is transductive anyway.
+    """
+    protocols = {record.get("protocol") for record in records if record.get("distance", "Euclidean") == "Euclidean"}
+    return "transductive" if "transductive" in protocols else "inductive"
+
+
 def require_one_protocol(records: Iterable[dict[str, Any]], where: str = "table") -> str:
     """Returns the protocol that all records share; whoever puts scores side by side asks here first.
 

@@ -11,6 +11,7 @@ from reid.data.images import Preprocessing
 from reid.devices import parse_device
 from reid.models import build_model
 from reid.models.cameras import CameraVectors
+from reid.records import training_protocol
 
 _AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -26,6 +27,7 @@ class TorchBackend:
 
     Attributes:
         num_cameras: Cameras that the model has vectors of; 0 for a model without.
+        protocol: Of the model's training, "inductive" unless its card says otherwise.
     """
 
     def __init__(
@@ -36,6 +38,7 @@ class TorchBackend:
         self.preprocessing = preprocessing
         self.autocast = _AUTOCAST.get(precision)
         self.num_cameras = count_cameras(model)
+        self.protocol = "inductive"
 
     @torch.inference_mode()
     def __call__(self, batch: np.ndarray, camids: np.ndarray | None = None) -> np.ndarray:
@@ -97,4 +100,6 @@ def load_model(path: Path, *, with_classifier: bool = True) -> tuple[nn.Module, 
 def open_checkpoint(path: Path, device: str, precision: str) -> tuple[TorchBackend, Preprocessing]:
     """Opens a checkpoint for embedding, without its classifier."""
     model, card = load_model(path, with_classifier=False)
-    return TorchBackend(model, card.preprocessing, device, precision), card.preprocessing
+    backend = TorchBackend(model, card.preprocessing, device, precision)
+    backend.protocol = training_protocol(card.scores)
+    return backend, card.preprocessing

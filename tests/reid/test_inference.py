@@ -11,7 +11,9 @@ import numpy as np
 import pytest
 import torch
 
-from reid.checkpoint import Card, save_checkpoint
+from reid.checkpoint import Card, load_checkpoint, save_checkpoint
+from reid.compare import CompareConfig
+from reid.compare import main as compare
 from reid.data.images import Preprocessing
 from reid.export import export_onnx
 from reid.image_reid_inference import InferenceConfig, main
@@ -59,6 +61,20 @@ def test_records_carry_protocol_and_checkpoint(tiny_market: Path, tmp_path: Path
         assert {"dataset", "split", "commit", "seed", "command", "hardware", "date"} <= record.keys()
         assert 0 <= record["scores"]["mAP"] <= 1 and record["scores"]["num_valid"] == 18
         assert record["cmc"][0] == record["scores"]["Rank-1"]
+
+
+def test_scores_of_a_network_that_learnt_from_test_images_are_transductive(
+    tiny_market: Path, tmp_path: Path, checkpoint: Path
+) -> None:
+    state, card = load_checkpoint(checkpoint)
+    adapted = tmp_path / "adapted.safetensors"
+    told = dataclasses.replace(card, scores=[{"protocol": "transductive", "distance": "Euclidean"}])
+    save_checkpoint(adapted, state, told)
+    export_onnx(adapted, tmp_path / "adapted.onnx")
+    for path in (adapted, tmp_path / "adapted.onnx"):
+        assert {record["protocol"] for record in score(tiny_market, tmp_path, ckpt=path)} == {"transductive"}
+    with pytest.raises(ValueError, match="no rival"):
+        compare(CompareConfig(first=checkpoint, second=adapted, root=tiny_market))
 
 
 def test_onnx_scores_as_its_checkpoint_does(tiny_market: Path, tmp_path: Path, checkpoint: Path) -> None:
