@@ -91,6 +91,12 @@ class LossConfig:
         """Returns the weight of each term."""
         return {term: getattr(self, f"{term}_weight") for term in TERMS}
 
+    def check_sampler(self, sampler: str) -> None:
+        """Raises a ValueError when a term needs pairs of an identity, which random batches do not promise."""
+        pairs = [term for term in ("triplet", "circle") if self.weights()[term]]
+        if sampler == "random" and pairs:
+            raise ValueError(f"sampler: got random with {pairs[0]}_weight above 0, which needs pairs; allowed: pk")
+
     def _given(self) -> dict[str, Any]:
         return {name: getattr(self, name) for name in _NEEDS if getattr(self, name) is not None}
 

@@ -1,6 +1,7 @@
 """The folder of a training run: what is in it, and whether a run may go on there."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import yaml
@@ -44,7 +45,7 @@ class RunFolder:
         self.source = self.path / "source.safetensors"
         self._say = say
         if options.resume:
-            self._compare(values)
+            check_same_options(self.path, values, say)
         self.log: TrainingLog | None = None
         if not main:
             return
@@ -70,20 +71,6 @@ class RunFolder:
         keeps = self.options.state_every or self.options.state_steps or self.options.resume
         return states if keeps else None
 
-    def _compare(self, values: dict[str, Any]) -> None:
-        path = self.path / "config.yaml"
-        if not path.is_file():
-            self._say(f"nothing to go on from in {self.path}: starting anew")
-            return
-        before = yaml.safe_load(path.read_text(encoding="utf-8"))
-        other = [name for name in values if name not in _FREE and before.get(name) != values[name]]
-        if other:
-            raise ValueError(
-                f"resume: {path} has "
-                + ", ".join(f"{name} {before.get(name)!r} (now {values[name]!r})" for name in other)
-                + "; give the same options, or another --out"
-            )
-
     def is_best(self, score: float, epoch: int, protocol: str) -> bool:
         """Returns whether a score beats those of all earlier epochs with this protocol in the log."""
         assert self.log is not None
@@ -100,3 +87,28 @@ class RunFolder:
         """Ends the log."""
         if self.log is not None:
             self.log.close()
+
+
+def check_same_options(folder: Path, values: dict[str, Any], say: Callable[[str], None]) -> None:
+    """Compares the options of a run that goes on with those in the folder's config.yaml.
+
+    Args:
+        folder: Of the run.
+        values: All options of now.
+        say: Told when there is nothing to go on from.
+
+    Raises:
+        ValueError: When an option that changes the weights is another one.
+    """
+    path = folder / "config.yaml"
+    if not path.is_file():
+        say(f"nothing to go on from in {folder}: starting anew")
+        return
+    before = yaml.safe_load(path.read_text(encoding="utf-8"))
+    other = [name for name in values if name not in _FREE and before.get(name) != values[name]]
+    if other:
+        raise ValueError(
+            f"resume: {path} has "
+            + ", ".join(f"{name} {before.get(name)!r} (now {values[name]!r})" for name in other)
+            + "; give the same options, or another --out"
+        )

@@ -216,13 +216,17 @@ class TrainConfig:
             raise ValueError(
                 f"freeze_epochs: got {self.optimisation.freeze_epochs}, allowed: 0 to the {self.run.epochs} epochs"
             )
-        pairs = [term for term in ("triplet", "circle") if self.loss.weights()[term]]
-        if self.sampling.sampler == "random" and pairs:
-            raise ValueError(f"sampler: got random with {pairs[0]}_weight above 0, which needs pairs; allowed: pk")
+        self.loss.check_sampler(self.sampling.sampler)
         if self.network.renorm_pk and self.sampling.sampler == "random":
             raise ValueError("renorm_pk: got True with sampler random, allowed: with P x K batches")
         if self.continual.cross_domain is not None and len(self.data.names()) > 1:
             raise ValueError("cross_domain: got a folder with several datasets, allowed: one training set")
+        others = [name for name in ("cross_domain", "unlabelled") if getattr(self.continual, name) is not None]
+        if self.network.camera_factor() > 0 and others:
+            raise ValueError(
+                f"{others[0]}: got a folder with --sie, whose vectors are those of the training set's cameras; "
+                "allowed: without --sie, or with --cam-factor 0"
+            )
 
     def training(self) -> TrainingOptions:
         """Returns what `reid.training.build_image_trainer` is told."""

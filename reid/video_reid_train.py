@@ -11,12 +11,13 @@ if __package__ in (None, ""):
 
 import torch
 import tyro
+import yaml
 from accelerate import Accelerator
 from accelerate.utils import set_seed
 from rich.console import Console
 
 from reid.checkpoint import Card, save_checkpoint
-from reid.config import run_entry_point
+from reid.config import option_values, run_entry_point
 from reid.data.base import relabel
 from reid.data.crops import image_fault
 from reid.data.images import Preprocessing
@@ -28,10 +29,13 @@ from reid.data.transforms import Augmentation, TrainTransform
 from reid.data.video_datasets import VIDEO_DATASETS
 from reid.engine import Trainer
 from reid.evaluation import scores_of
-from reid.losses import CombinedLoss, LossOptions
+from reid.files import write_text
+from reid.loss_config import LossConfig
 from reid.models.video import build_video_model
 from reid.optim import OptimisationOptions
+from reid.pictures import draw_loss_curve
 from reid.records import repository_commit, score_record
+from reid.run_folder import check_same_options
 from reid.training import LoadingOptions, SamplingOptions, build_accelerator, build_sampler, build_trainer, set_threads
 from reid.training_log import TrainingLog
 from reid.training_state import StateFolder
@@ -50,7 +54,7 @@ class VideoTrainConfig:
     root: Path = Path("runs/video-world")
     """Folder of the dataset."""
     out: Path = Path("runs/video")
-    """Where model.safetensors, its card, metrics.jsonl and the TensorBoard log go."""
+    """Where config.yaml, model.safetensors, its card, metrics.jsonl, curves.png and the TensorBoard log go."""
     temporal: Literal["average", "attention", "lstm", "resnet3d18", "resnet3d50"] = "average"
     """How frames become one vector: pooled over time, or by 3-D convolutions."""
     backbone: str = "default"
@@ -75,6 +79,7 @@ class VideoTrainConfig:
     """MOT: share of the identities for testing (0.5)."""
     split_seed: int | None = None
     """MOT: chooses the identities for testing (0)."""
+    loss: Annotated[LossConfig, tyro.conf.arg(name="")] = dataclasses.field(default_factory=LossConfig)
     sampling: Annotated[SamplingOptions, tyro.conf.arg(name="")] = dataclasses.field(
         default_factory=lambda: SamplingOptions(batch_size=16)
     )
@@ -91,22 +96,12 @@ class VideoTrainConfig:
     """Rows of the frames, in pixels; the people of the small world are some 90 high. Real data want 256."""
     width: int = 64
     """Columns of the frames, in pixels."""
-    cross_entropy_weight: float = 1.0
-    """Weight of the cross entropy."""
-    smoothing: float = 0.1
-    """Label smoothing of the cross entropy."""
-    triplet_weight: float = 1.0
-    """Weight of the batch-hard triplet loss."""
-    margin: float = 0.3
-    """Its margin; 0 or less is the soft margin."""
-    center_weight: Annotated[float, tyro.conf.arg(aliases=["--center-lamda"])] = 5e-4
-    """Weight of the center loss."""
     threads: int = 0
     """CPU threads a process; 0 shares the cores among the processes."""
     seed: int = 0
     """Seed of weights, order, frames and augmentation."""
     resume: bool = False
-    """Goes on from the newest state in the out folder, if there is one."""
+    """Goes on from the newest state in the out folder, if there is one; give the same command otherwise."""
 
 
 _MOT_OPTIONS = {
@@ -125,6 +120,7 @@ def _check(config: VideoTrainConfig) -> None:
     for name, least in {"epochs": 0, "threads": 0, "frames": 1}.items():
         if getattr(config, name) < least:
             raise ValueError(f"{name}: got {getattr(config, name)}, allowed: {least} or more")
+    config.loss.check_sampler(config.sampling.sampler)
     check_crop_factor(config.crop_factor, cropped=config.dataset == "mars")
 
 
@@ -166,16 +162,10 @@ def _build_trainer(
         cache_megabytes=loading.cache_megabytes,
     )
     generator = torch.Generator().manual_seed(config.seed + 1000 * accelerator.process_index)
-    loss = CombinedLoss(
-        {
-            "cross_entropy": config.cross_entropy_weight,
-            "triplet": config.triplet_weight,
-            "center": config.center_weight,
-        },
-        num_classes=len(labels),
-        feature_size=int(model.embedding_size),  # type: ignore[arg-type]
-        options=LossOptions(margin=config.margin, smoothing=config.smoothing),
-        generator=torch.Generator().manual_seed(config.seed),
+    loss = config.loss.build(
+        [labels[sample.pid] for sample in first],
+        int(model.embedding_size),  # type: ignore[arg-type]
+        config.seed,
     )
     states = StateFolder(config.out / "states")
     if not config.resume and accelerator.is_main_process:
@@ -222,10 +212,13 @@ def _embedder(
 def main(config: VideoTrainConfig) -> None:
     """Trains, writing the checkpoint and the scores after the last epoch."""
     _check(config)
-    accelerator = build_accelerator(classifier_unused=config.cross_entropy_weight == 0)
+    values = option_values(config)
+    accelerator = build_accelerator(classifier_unused=config.loss.cross_entropy_weight == 0)
     set_threads(config.threads, accelerator)
     set_seed(config.seed)
     console = Console(quiet=not accelerator.is_main_process)
+    if config.resume:
+        check_same_options(config.out, values, console.print)
     with accelerator.local_main_process_first():  # the first one writes the world
         data = read_data(config)
     _report(data, config, console)
@@ -239,7 +232,10 @@ def main(config: VideoTrainConfig) -> None:
         records.append(_record(config, data, histogram, "colour histogram, mean of the frames"))
         records.append(_record(config, data, _embedder(config, accelerator, model, size), "untrained network"))
     trainer = _build_trainer(config, accelerator, model, data, size)
-    log = TrainingLog(config.out) if accelerator.is_main_process else None
+    log = None
+    if accelerator.is_main_process:
+        log = TrainingLog(config.out, keep=config.resume)
+        write_text(config.out / "config.yaml", yaml.safe_dump(values | {"resume": False}, sort_keys=False))
 
     def on_epoch_end(row: dict[str, float]) -> None:
         if log is not None:
@@ -251,6 +247,8 @@ def main(config: VideoTrainConfig) -> None:
     if log is None:
         return
     log.close()
+    if log.rows:
+        draw_loss_curve(log.rows, config.out / "curves.png")
     # Without accelerate's autocast wrapper: the scores in the card are those of the stored float32 weights.
     model = trainer.finish()
     launch = {"mixed_precision": accelerator.mixed_precision, "num_processes": accelerator.num_processes}
@@ -267,25 +265,16 @@ def main(config: VideoTrainConfig) -> None:
     console.print(f"wrote {path}", highlight=False, soft_wrap=True)
 
 
-def _flat(options: Any) -> dict[str, Any]:
-    """Returns the options by name, those of groups among the others."""
-    values: dict[str, Any] = {}
-    for name, value in vars(options).items():
-        values |= _flat(value) if dataclasses.is_dataclass(value) else {name: value}
-    return values
-
-
 def _card(
     config: VideoTrainConfig, launch: dict[str, Any], model: torch.nn.Module, size: Preprocessing, num_classes: int
 ) -> Card:
-    values = {name: str(value) if isinstance(value, Path) else value for name, value in _flat(config).items()}
     return Card(
         backbone=CARD_PREFIX + config.temporal,
         options={"backbone": config.backbone},
         num_classes=num_classes,
         embedding_size=int(model.embedding_size),  # type: ignore[arg-type]
         preprocessing=size,
-        config=values | launch,
+        config=option_values(config) | launch,
         commit=repository_commit(),
     )
 

@@ -271,6 +271,8 @@ def test_continual_training_keeps_both_scores_apart(tiny_market: Path, tmp_path:
         (["--triplet-weight", 0, "--margin", 0.3], "triplet_weight 0"),
         (["--circle-gamma", 64], "circle_weight 0"),
         (["--renorm-pk"], "without --renorm"),
+        (["--sie", "--cross-domain", "DIR"], "cross_domain: got a folder with --sie"),
+        (["--sie", "--continual", "--unlabelled", "DIR"], "unlabelled: got a folder with --sie"),
         (["--milestones", 3], "only together with schedule multi-step"),
         (["--schedule", "step"], "which needs it"),
         (["--decay", 0.1], "with multi-step and step"),

@@ -19,10 +19,11 @@ from reid.data.mot_tracklets import read_mot_tracklets
 from reid.data.transforms import Augmentation
 from reid.data.video_datasets import VIDEO_DATASETS, WORLD_OPTIONS, read_video_world
 from reid.embedder import Embedder
+from reid.loss_config import LossConfig
 from reid.models.video import VIDEO_MODELS
 from reid.optim import OptimisationOptions
 from reid.training import LoadingOptions, SamplingOptions
-from reid.training_log import TrainingLog
+from reid.training_log import TrainingLog, read_rows
 from reid.video_embedder import VideoEmbedder, load_video_model, score_tracklets
 from reid.video_reid_train import VideoTrainConfig, main, read_data
 
@@ -131,7 +132,11 @@ def test_an_interrupted_training_goes_on(
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(TrainingLog, "write", stop)
         train(tiny_videos(), tmp_path, epochs=2)
+    with pytest.raises(ValueError, match=r"config\.yaml has height 32 \(now 48\)"):
+        train(tiny_videos(), tmp_path, epochs=2, resume=True, height=48)
     resumed = train(tiny_videos(), tmp_path, epochs=2, resume=True)
+    assert [row["epoch"] for row in read_rows(tmp_path / "metrics.jsonl")] == [1, 2]
+    assert (tmp_path / "curves.png").is_file()
     assert equal(resumed, load_checkpoint(run / "model.safetensors")[0])
 
 
@@ -147,11 +152,8 @@ def test_an_interrupted_training_goes_on(
         {"epochs": 2},
         {"height": 48},
         {"width": 24},
-        {"cross_entropy_weight": 0.5},
-        {"smoothing": 0.0},
-        {"triplet_weight": 0.5},
-        {"margin": 0.0},
-        {"center_weight": 0.0},
+        {"loss": LossConfig(cross_entropy_weight=0.5)},
+        {"loss": LossConfig(circle_weight=0.5)},
         {"seed": 1},
         {"sampling": SamplingOptions(batch_size=6, num_instances=2)},
         {"augmentation": Augmentation(flip=0.0)},
@@ -242,6 +244,7 @@ def test_corrupt_frames_are_counted(tiny_videos: Videos, tmp_path: Path, capsys:
         ({"threads": -1}, "threads: got -1"),
         ({"crop_factor": 0.0}, "crop_factor: got 0"),
         ({"crop_factor": 1.1, "dataset": "mars"}, r"crop_factor: got 1\.1, allowed: at most 1"),
+        ({"sampling": SamplingOptions(sampler="random")}, "which needs pairs"),
         ({"sampling": SamplingOptions(batch_size=64)}, "at most the 4 identities"),
         ({"backbone": "vgg"}, "backbone: got 'vgg'"),
         ({"backbone": "cares18", "temporal": "resnet3d18"}, "a network of its own"),
