@@ -19,6 +19,7 @@ from reid.checkpoint import Card, save_checkpoint
 from reid.config import option_values, run_entry_point
 from reid.continual import choose_unlabelled
 from reid.continual_training import continue_training
+from reid.data.base import ReIDDataset
 from reid.embedder import Embedder
 from reid.engine import Trainer
 from reid.evaluation import embed_samples, protocol_of, rank, scores_of
@@ -62,14 +63,26 @@ def _open(config: TrainConfig, accelerator: Accelerator) -> Session:
     names, folders = config.data.names(), config.data.folders()
     data = read_training_data(names, folders, config.data.options(), console.print)
     tests, continual = data.tests, config.continual
+    unknown = [test.name for test in tests if not test.data.cameras_known]
+    if config.network.camera_factor() > 0 and unknown:
+        raise ValueError(f"sie: got True with {unknown[0]}, whose cameras are unknown; allowed: datasets with cameras")
     if continual.cross_domain is not None:
         target = read_test_set(continual.cross_dataset or names[0], continual.cross_domain, console.print)
         tests = (dataclasses.replace(target, name=f"{tests[0].name} -> {target.name}"),)
     if continual.continual:
         # A folder without images is an error now, not after hours of training.
-        choose_unlabelled(tests[0].data, continual)
+        choose_unlabelled(_target(tests, config), continual)
     folder = RunFolder(config.run, option_values(config), console.print, main=accelerator.is_main_process)
     return Session(config, accelerator, console.print, data, tests, folder)
+
+
+def _target(tests: tuple[TestSet, ...], config: TrainConfig) -> ReIDDataset:
+    """Returns what is adapted to; a folder of one's own is compared with the images of all tests that are scored."""
+    target = tests[0].data
+    if config.continual.unlabelled is None:
+        return target
+    query = [sample for test in tests for sample in test.data.query]
+    return dataclasses.replace(target, query=query, gallery=[s for test in tests for s in test.data.gallery])
 
 
 def _score(model: nn.Module, test: TestSet, session: Session) -> dict[str, float | int]:
@@ -137,7 +150,8 @@ def _train(session: Session, batch_size: int) -> Trainer:
 
 def _continue(session: Session, source: Trainer, batch_size: int) -> None:
     """Adapts the trained model to images without labels and stores and scores it once more."""
-    config, target = session.config, session.tests[0].data
+    config = session.config
+    target = _target(session.tests, config)
     sampling = dataclasses.replace(config.sampling, batch_size=batch_size)
     protocol = choose_unlabelled(target, config.continual).protocol
     epochs, trainers = config.continual.epochs(), []  # type: tuple[int, list[Trainer]]

@@ -253,6 +253,27 @@ def test_continual_training_keeps_both_scores_apart(tiny_market: Path, tmp_path:
     assert [row["epoch"] for row in rows] == [1, 2, 3] and rows[1]["protocol"] == "transductive"
 
 
+def test_images_of_any_scored_test_make_it_transductive(tiny_market: Path, tmp_path: Path) -> None:
+    other = shutil.copytree(tiny_market, tmp_path / "other")
+    for path in other.rglob("*.jpg"):  # other bytes than in the first dataset
+        path.write_bytes(path.read_bytes() + b"x")
+    given = ["--dataset", "market1501", "market1501", "--root", tiny_market, other, "--continual"]
+    given += ["--unlabelled", other / "query", "--min-samples", 1, "--eps", 0.9, "--continual-epochs", 0]
+    main(parse_config(TrainConfig, list(map(str, [*SMALL, "--out", tmp_path / "run", *given]))))
+    records = json.loads((tmp_path / "run" / "result.json").read_text())
+    assert [record["protocol"] for record in records] == ["transductive"] * 2
+
+
+def test_camera_vectors_need_known_cameras(tiny_market: Path, tmp_path: Path) -> None:
+    for name, old in {"train": "bounding_box_train", "query": "query", "gallery": "bounding_box_test"}.items():
+        for path in (tiny_market / old).glob("[0-9]*.jpg"):
+            folder = tmp_path / "data" / name / path.name[:4]
+            folder.mkdir(parents=True, exist_ok=True)
+            shutil.copy(path, folder)
+    with pytest.raises(ValueError, match="whose cameras are unknown"):
+        train(tmp_path / "data", tmp_path / "run", "--dataset", "folder", "--sie")
+
+
 @pytest.mark.parametrize(
     ("given", "message"),
     [
