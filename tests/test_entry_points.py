@@ -11,9 +11,14 @@ from reid.checkpoint import load_checkpoint
 ENTRY_POINTS = (
     "reid/image_reid_train.py",
     "reid/image_reid_inference.py",
+    "reid/video_reid_train.py",
+    "reid/compare.py",
     "reid/export.py",
     "tracking/mot16_benchmark.py",
+    "experiments/world_levels.py",
 )
+# What is asked for before anything else is looked at.
+REQUIRED = {"reid/compare.py": ["a.onnx", "b.onnx", "--root", "."]}
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
 
@@ -30,14 +35,30 @@ def test_help_as_a_module(path: str, run_python: Run) -> None:
 
 @pytest.mark.parametrize("path", ENTRY_POINTS)
 def test_unknown_options_are_errors(path: str, repository: Path, run_python: Run) -> None:
-    done = run_python(repository / path, "--no-such-option", "3", check=False)
+    done = run_python(repository / path, *REQUIRED.get(path, []), "--no-such-option", "3", check=False)
     assert done.returncode != 0 and "no-such-option" in done.stdout + done.stderr
+
+
+def test_dataset_command_helps_and_refuses(run_python: Run, tmp_path: Path) -> None:
+    assert "check" in run_python("-m", "reid.data", "--help").stdout
+    assert "--strict" in run_python("-m", "reid.data", "check", "--help").stdout
+    done = run_python("-m", "reid.data", "check", tmp_path, "--no-such-option", "3", check=False)
+    assert done.returncode != 0 and "no-such-option" in done.stderr
+    done = run_python("-m", "reid.data", "check", tmp_path, "--dataset", "market1501", check=False)
+    assert done.returncode == 2 and str(tmp_path) in done.stderr and "Traceback" not in done.stderr
+
+
+def test_dataset_command_counts(run_python: Run, tiny_market: Path) -> None:
+    done = run_python("-m", "reid.data", "check", tiny_market)
+    assert f"{tiny_market} (market1501)" in done.stdout.replace("\n", "") and "no leak" in done.stdout
 
 
 def test_errors_are_one_line_without_a_traceback(repository: Path, run_python: Run, tmp_path: Path) -> None:
     for path, options in (
         ("reid/image_reid_train.py", ["--root", tmp_path]),
         ("reid/image_reid_inference.py", ["--root", tmp_path, "--ckpt", tmp_path / "absent.onnx"]),
+        ("reid/video_reid_train.py", ["--dataset", "mars", "--root", tmp_path, "--out", tmp_path / "out"]),
+        ("reid/compare.py", [tmp_path / "a.onnx", tmp_path / "b.onnx", "--root", tmp_path]),
         ("reid/export.py", ["--ckpt", tmp_path / "absent.safetensors", "--out", tmp_path / "m.onnx"]),
         ("tracking/mot16_benchmark.py", ["--gt", tmp_path, "--out", tmp_path / "out"]),
     ):
