@@ -199,16 +199,16 @@ class ReIDModel:
 
     def _prepare(self, num_classes: int, projection_dim: int) -> None:
         """Gives the network a new classifier, and a new head when another projection is asked for; the rest stays."""
-        new = ["head.classifier."]
-        if projection_dim and projection_dim != self.options.get("projection_dim", 0):
+        new, options = ["head.classifier."], self.options
+        if projection_dim and projection_dim != options.get("projection_dim", 0):
             new += ["head.projection.", "head.bottleneck.", "head.cameras."]
-            self.options = self.options | {"projection_dim": projection_dim}
+            options = options | {"projection_dim": projection_dim}
         # The weights follow; those of a file are in them already.
-        options = {name: value for name, value in self.options.items() if name not in ("pretrained", "weights")}
-        model = build_model(self.backbone, num_classes, **options)
+        build = {name: value for name, value in options.items() if name not in ("pretrained", "weights")}
+        model = build_model(self.backbone, num_classes, **build)
         old = {name: value for name, value in self.model.state_dict().items() if not name.startswith(tuple(new))}
         model.load_state_dict(model.state_dict() | old)
-        self.model, self._embedder = model, None
+        self.model, self.options, self._embedder = model, options, None
         self.history, self.scores = [], []
 
     def embed(self, images: Sequence[np.ndarray], camids: Sequence[int] | np.ndarray | None = None) -> np.ndarray:

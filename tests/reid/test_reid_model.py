@@ -72,8 +72,10 @@ def test_projection_is_new_only_where_its_size_is(tiny_market: Path) -> None:
         assert torch.equal(model.model.state_dict()["head.projection.weight"], projection)
     model.fit(tiny_market, epochs=0, projection_dim=8)
     assert model.model.head.size == 8 and model.embed([np.zeros((9, 9, 3), np.uint8)]).shape == (1, 8)
+    model = ReIDModel("seres18", preprocessing=SIZE)
     with pytest.raises(ValueError, match="seres18: unknown option projection_dim"):
-        ReIDModel("seres18").fit(tiny_market, projection_dim=8)
+        model.fit(tiny_market, projection_dim=8)
+    assert model.fit(tiny_market, epochs=0).options == {}
 
 
 def test_every_option_of_fit_acts(tiny_market: Path) -> None:
