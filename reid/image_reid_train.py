@@ -103,10 +103,7 @@ def _reporter(
     def scored(epoch: int) -> dict[str, Any]:
         with trainer().weights_to_keep() as model:
             scores = _score(model, session.tests[0], session)
-            if session.folder.is_best(scores["mAP"], epoch, protocol):
-                chosen = {"epoch": epoch, "note": "this epoch was chosen by its mAP on this test split"}
-                record = _record(session, session.tests[0], scores, protocol) | chosen
-                _store(session, model, trainer(), session.folder.best, [record])
+            _keep_best(session, model, trainer(), epoch, _record(session, session.tests[0], scores, protocol))
         return {name: float(value) for name, value in scores.items()} | {"protocol": protocol}
 
     def on_epoch_end(row: dict[str, Any]) -> None:
@@ -196,8 +193,16 @@ def _record(session: Session, test: TestSet, scores: dict[str, Any], protocol: s
     return record | protocol_of(test.data.cameras_known) | {"distance": "Euclidean"}
 
 
+def _keep_best(session: Session, model: nn.Module, trainer: Trainer, epoch: int, record: dict[str, Any]) -> None:
+    if session.folder.is_best(record["scores"]["mAP"], epoch, record["protocol"]):
+        chosen = {"epoch": epoch, "note": "this epoch was chosen by its mAP on this test split"}
+        _store(session, model, trainer, session.folder.best, [record | chosen])
+
+
 def _store_and_score(session: Session, trainer: Trainer, path: Path, protocol: str, facts: dict[str, Any]) -> None:
     """Ends a training: the main process stores the weights and scores them, the others wait."""
+    run = session.config.run
+    epoch = run.epochs + (session.config.continual.epochs() if facts else 0)  # facts of the adaptation
     # Without accelerate's autocast wrapper: the scores in the card are those of the stored float32 weights.
     model = trainer.finish()
     if session.accelerator.is_main_process:
@@ -210,6 +215,8 @@ def _store_and_score(session: Session, trainer: Trainer, path: Path, protocol: s
             ratios = " ".join(f"{name} {100 * scores[name]:.1f}" for name in ("Rank-1", "mAP", "mINP"))
             session.say(f"wrote {path}; {test.name}, Euclidean, {protocol}: {ratios}")
         _store(session, model, trainer, path, records)
+        if run.eval_every:
+            _keep_best(session, model, trainer, epoch, records[0])
         session.folder.write_result(records)
     session.accelerator.wait_for_everyone()
 

@@ -110,6 +110,15 @@ def test_defaults_are_the_published_ones() -> None:
     assert dataclasses.replace(milestones, **OPTIONS.optimisation_changes()).schedule == "step"
 
 
+def test_options_reach_the_clustering() -> None:
+    assert ContinualOptions(True).clustering() == {"camera_bias": True}  # the rest is left to its defaults
+    told = ContinualOptions(
+        True, eps=0.4, min_samples=3, cluster_k1=8, cluster_k2=2, camera_bias=False, cluster_backend="scikit-learn"
+    ).clustering()
+    wanted = {"eps": 0.4, "min_samples": 3, "k1": 8, "k2": 2, "camera_bias": False, "backend": "scikit-learn"}
+    assert told == wanted and told.keys() <= inspect.signature(cluster).parameters.keys()
+
+
 def test_two_runs_are_the_same(data: ReIDDataset, base: Result) -> None:
     assert equal(base, run(data))
 
