@@ -50,19 +50,7 @@ def read_mot(
     """
     _check(split_by, min_visibility, min_width, min_height, every)
     folders, notes = find_sequences(Path(root))
-    numbers: dict[Person, int] = {}  # who -> pid, from 1 in the order of appearance
-    cameras: dict[str, int] = {}
-    scenes: dict[str, Split] = {}
-    left_out = 0
-    for folder in folders:
-        scene, camera = scene_and_camera(folder)
-        info, truth = read_seqinfo(folder), read_ground_truth(folder / "gt" / "gt.txt")
-        keep, xyxy = _filter(folder, info, truth, min_visibility, min_width, min_height, every)
-        left_out += int((truth.frame % every == 1 % every).sum()) - int(keep.sum())
-        people = identify(folder, np.unique(truth.track_id[keep]).tolist())
-        pids = {track: numbers.setdefault(who, len(numbers) + 1) for track, who in people.items()}
-        camid = cameras.setdefault(camera, len(cameras))
-        scenes.setdefault(scene, []).extend(_samples(folder, info, truth, keep, xyxy, pids, camid))
+    scenes, left_out = _read_scenes(folders, min_visibility, min_width, min_height, every)
     everything = [sample for samples in scenes.values() for sample in samples]
     if not everything:
         raise ValueError(f"{root}: no box is left; lower min_visibility, min_width, min_height or every")
@@ -77,6 +65,26 @@ def read_mot(
     if not known:
         notes.append("people of a scene with one view are found again in the same camera, so the scores flatter")
     return ReIDDataset("mot", train, query, gallery, cameras_known=known, notes=tuple(notes))
+
+
+def _read_scenes(
+    folders: list[Path], min_visibility: float, min_width: int, min_height: int, every: int
+) -> tuple[dict[str, Split], int]:
+    """Returns the samples of each scene, and how many boxes the filters have left out."""
+    numbers: dict[Person, int] = {}  # who -> pid, from 1 in the order of appearance
+    cameras: dict[str, int] = {}
+    scenes: dict[str, Split] = {}
+    left_out = 0
+    for folder in folders:
+        scene, camera = scene_and_camera(folder)
+        info, truth = read_seqinfo(folder), read_ground_truth(folder / "gt" / "gt.txt")
+        keep, xyxy = _filter(folder, info, truth, min_visibility, min_width, min_height, every)
+        left_out += int((truth.frame % every == 1 % every).sum()) - int(keep.sum())
+        people = identify(folder, np.unique(truth.track_id[keep]).tolist())
+        pids = {track: numbers.setdefault(who, len(numbers) + 1) for track, who in people.items()}
+        camid = cameras.setdefault(camera, len(cameras))
+        scenes.setdefault(scene, []).extend(_samples(folder, info, truth, keep, xyxy, pids, camid))
+    return scenes, left_out
 
 
 def _check(split_by: str, min_visibility: float, min_width: int, min_height: int, every: int) -> None:

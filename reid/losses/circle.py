@@ -5,6 +5,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from reid.distances import cosine_distances
+from reid.losses.pairs import batch_pairs
 
 
 class CircleLoss(nn.Module):
@@ -37,10 +38,7 @@ class CircleLoss(nn.Module):
         gives 0, still attached to the graph.
         """
         similarity = 1.0 - cosine_distances(features, features)  # (B, B)
-        same = labels[:, None] == labels[None, :]
-        itself = torch.eye(len(labels), dtype=torch.bool, device=labels.device)
-        positives, negatives = same & ~itself, ~same
-        valid = positives.any(dim=1) & negatives.any(dim=1)
+        positives, negatives, valid = batch_pairs(labels)
         if not valid.any():
             return features.float().sum() * 0.0
         similarity, positives, negatives = similarity[valid], positives[valid], negatives[valid]

@@ -5,6 +5,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from reid.distances import euclidean_distances
+from reid.losses.pairs import batch_pairs
 
 
 class BatchHardTripletLoss(nn.Module):
@@ -27,10 +28,7 @@ class BatchHardTripletLoss(nn.Module):
         """
         features = features.float()
         distances = euclidean_distances(features, features)  # (B, B)
-        same = labels[:, None] == labels[None, :]
-        itself = torch.eye(len(labels), dtype=torch.bool, device=labels.device)
-        positives, negatives = same & ~itself, ~same
-        valid = positives.any(dim=1) & negatives.any(dim=1)
+        positives, negatives, valid = batch_pairs(labels)
         if not valid.any():
             return features.sum() * 0.0
         hardest_positive = distances.masked_fill(~positives, -torch.inf).amax(dim=1)[valid]

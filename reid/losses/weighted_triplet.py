@@ -5,6 +5,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from reid.distances import euclidean_distances
+from reid.losses.pairs import batch_pairs
 
 
 class WeightedRegularisedTripletLoss(nn.Module):
@@ -23,10 +24,7 @@ class WeightedRegularisedTripletLoss(nn.Module):
         A batch without any valid item gives 0, still attached to the graph.
         """
         distances = euclidean_distances(features, features)  # (B, B)
-        same = labels[:, None] == labels[None, :]
-        itself = torch.eye(len(labels), dtype=torch.bool, device=labels.device)
-        positives, negatives = same & ~itself, ~same
-        valid = positives.any(dim=1) & negatives.any(dim=1)
+        positives, negatives, valid = batch_pairs(labels)
         if not valid.any():
             return features.float().sum() * 0.0
         distances, positives, negatives = distances[valid], positives[valid], negatives[valid]

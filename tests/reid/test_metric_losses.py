@@ -5,6 +5,7 @@ import torch
 from pytorch_metric_learning.losses import CircleLoss as OracleCircleLoss
 
 from reid.losses import CircleLoss, WeightedRegularisedTripletLoss
+from reid.losses.pairs import batch_pairs
 
 METRICS = [WeightedRegularisedTripletLoss(), CircleLoss()]
 
@@ -94,3 +95,11 @@ def test_circle_refuses_values_outside_their_range() -> None:
         CircleLoss(-0.1)
     with pytest.raises(ValueError, match="gamma"):
         CircleLoss(gamma=0)
+
+
+def test_pairs_of_a_batch() -> None:
+    positives, negatives, valid = batch_pairs(torch.tensor([3, 7, 3, 5]))
+    assert positives.nonzero().tolist() == [[0, 2], [2, 0]]
+    assert negatives.sum(dim=1).tolist() == [2, 3, 2, 3]
+    assert valid.tolist() == [True, False, True, False]
+    assert not batch_pairs(torch.tensor([1, 1])).valid.any()
