@@ -5,11 +5,11 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import tyro
-import yaml
 
 from reid.continual_options import ContinualOptions
 from reid.data.images import Preprocessing
 from reid.data.transforms import Augmentation
+from reid.dataset_options import parse_dataset_options
 from reid.loss_config import LossConfig
 from reid.optim import OptimisationOptions
 from reid.training import LoadingOptions, Precision, SamplingOptions, TrainingOptions
@@ -60,13 +60,7 @@ class DataOptions:
         Raises:
             ValueError: When one is no NAME=VALUE.
         """
-        values = {}
-        for text in self.dataset_options:
-            name, sign, value = text.partition("=")
-            if not sign or not name:
-                raise ValueError(f"dataset_options: got {text!r}, allowed: NAME=VALUE")
-            values[name.replace("-", "_")] = yaml.safe_load(value)
-        return values
+        return parse_dataset_options(self.dataset_options)
 
 
 @dataclasses.dataclass(frozen=True)
