@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from reid.canvas import COLOURS, RIGHT, WRONG, colour_and_style, save_png
 from reid.data.base import Sample
 from reid.distances import euclidean_distances
-from reid.pictures import _choose_rows, _save_png, draw_cmc, draw_loss_curve, draw_ranked_lists
+from reid.pictures import _choose_rows, draw_cmc, draw_loss_curve, draw_ranked_lists
 
 
 def assert_is_a_picture(path: Path) -> np.ndarray:
@@ -70,33 +71,53 @@ def test_ranked_lists(tmp_path, people):
 def test_frames_follow_the_identity(tmp_path, people, monkeypatch):
     drawn = []
     monkeypatch.setattr(
-        "reid.pictures._draw_crop", lambda axes, sample, colour, title: drawn.append((sample, title, colour))
+        "reid.pictures.draw_crop", lambda axes, sample, colour, title, note="": drawn.append((sample, title, colour))
     )
     samples, means = people
     draw_ranked_lists(euclidean_distances(means[:1], means), samples[:1], samples, tmp_path / "x.png", top=5)
     (query, title, _), *ranked = drawn
     assert (query, title) == (samples[0], "query")
-    assert [rank for _, rank, _ in ranked] == ["1", "2", "3", "4", "5"]
+    assert [rank[0] for _, rank, _ in ranked] == ["1", "2", "3", "4", "5"]
+    assert all((title[2] == "✓") == (sample.pid == query.pid) for sample, title, _ in ranked)
     assert samples[0] not in [sample for sample, _, _ in ranked]  # the same identity and camera
-    assert {colour == "#16a34a" for sample, _, colour in ranked if sample.pid == query.pid} == {True}
-    assert {colour == "#dc2626" for sample, _, colour in ranked if sample.pid != query.pid} == {True}
+    assert {colour == RIGHT for sample, _, colour in ranked if sample.pid == query.pid} == {True}
+    assert {colour == WRONG for sample, _, colour in ranked if sample.pid != query.pid} == {True}
 
 
 def test_choice_of_rows():
     precisions = np.array([0.5, np.nan, 0.9, 0.1, 0.7, 0.3, 0.8, 0.2, 0.6, 0.4, 1.0])
-    rows = _choose_rows(precisions, 8, seed=0)
+    pids = np.arange(11)
+    rows = _choose_rows(precisions, pids, 8, 0, "mixed")
     assert [kind for kind, _ in rows] == ["best"] * 2 + ["random"] * 3 + ["worst"] * 3
     assert [q for kind, q in rows if kind == "best"] == [10, 2]
     assert [q for kind, q in rows if kind == "worst"] == [5, 7, 3]
     assert len({q for _, q in rows}) == 8
-    assert rows == _choose_rows(precisions, 8, seed=0)
-    assert {q for _, q in _choose_rows(precisions, 50, seed=0)} == set(range(11)) - {1}
-    assert _choose_rows(precisions, 1, seed=0) == [("best", 10)]
+    assert rows == _choose_rows(precisions, pids, 8, 0, "mixed")
+    assert {q for _, q in _choose_rows(precisions, pids, 50, 0, "mixed")} == set(range(11)) - {1}
+    assert _choose_rows(precisions, pids, 1, 0, "mixed") == [("best", 10)]
+
+
+def test_sheets_of_one_kind():
+    precisions = np.array([0.5, np.nan, 0.9, 0.1, 0.7, 0.3, 0.8, 0.2, 0.6, 0.4, 1.0])
+    pids = np.arange(11)
+    assert [q for _, q in _choose_rows(precisions, pids, 3, 0, "best")] == [10, 2, 6]
+    assert [q for _, q in _choose_rows(precisions, pids, 3, 0, "worst")] == [3, 7, 5]
+    drawn = _choose_rows(precisions, pids, 3, 0, "random")
+    assert drawn == _choose_rows(precisions, pids, 3, 0, "random")
+    assert len({tuple(_choose_rows(precisions, pids, 3, seed, "random")) for seed in range(5)}) > 1
+    pids[[10, 2, 3, 7]] = 99  # one person is the best and the worst: others come first, the rest after all
+    assert [q for _, q in _choose_rows(precisions, pids, 3, 0, "best")] == [10, 6, 4]
+    assert [q for _, q in _choose_rows(precisions, pids, 3, 0, "worst")] == [3, 5, 9]
+    assert [q for _, q in _choose_rows(precisions, pids, 10, 0, "best")][-3:] == [2, 7, 3]
+
+
+def test_lines_of_a_picture_differ():
+    assert len({colour_and_style(number) for number in range(4 * len(COLOURS))}) == 4 * len(COLOURS)
 
 
 def test_noise_gets_fewer_colours(tmp_path):
     noise = np.random.default_rng(0).normal(128, 30, (900, 900, 3)).clip(0, 255).astype(np.uint8)
-    _save_png(Image.fromarray(noise), tmp_path / "noise.png")
+    save_png(Image.fromarray(noise), tmp_path / "noise.png")
     assert_is_a_picture(tmp_path / "noise.png")
 
 
@@ -113,6 +134,8 @@ def test_bad_input(tmp_path, people):
         draw_loss_curve([{"lr": 1}], tmp_path / "x.png")
     with pytest.raises(ValueError, match="top: got 0"):
         draw_ranked_lists(distmat, samples, samples, tmp_path / "x.png", top=0)
+    with pytest.raises(ValueError, match="kind: got 'nice', allowed: mixed, best, random, worst"):
+        draw_ranked_lists(distmat, samples, samples, tmp_path / "x.png", kind="nice")
     with pytest.raises(ValueError, match="q_camids: got shape"):
         draw_ranked_lists(distmat, samples[1:], samples, tmp_path / "x.png")
     Path(samples[0].path).unlink()

@@ -1,0 +1,122 @@
+"""What all pictures share: colours, figures without global state, and files that are whole or absent."""
+
+import io
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from PIL import Image
+
+from reid.data.base import Sample
+from reid.data.crops import load_crop
+from reid.files import atomic_path
+
+SUFFIXES = (".png", ".jpg", ".jpeg")
+# Okabe and Ito's colours without yellow, which is too pale on white: told apart by colour-blind readers too.
+COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000", "#7f7f7f")
+LINE_STYLES = ("-", "--", ":", "-.")
+MARKERS = ("o", "^", "s", "D", "v", "P")
+# Right and wrong differ in a mark as well, never in colour alone.
+RIGHT, WRONG, QUERY, INK = "#009e73", "#d55e00", "#1f2937", "#374151"
+SOFT, LINE = "#6b7280", "#e5e7eb"
+_CROP = (64, 128)  # width and height of a thumbnail, pixels
+_DPI = 110
+_PNG_BYTES = 600_000
+
+
+def colour_and_style(number: int) -> tuple[str, str]:
+    """Returns colour and line style of a picture's line by its number, counted from 0."""
+    return COLOURS[number % len(COLOURS)], LINE_STYLES[number // len(COLOURS) % len(LINE_STYLES)]
+
+
+def new_figure(width: float, height: float, panels: int = 1, rows: int = 1) -> tuple[Any, ...]:
+    """Returns a figure and its axes, row by row.
+
+    Figures of their own, not pyplot's: no global state, no window system, safe in threads.
+
+    Args:
+        width: Inches.
+        height: Inches.
+        panels: Axes a row.
+        rows: Rows of axes.
+    """
+    figure = Figure(figsize=(width, height), dpi=_DPI, layout="constrained")
+    return figure, *figure.subplots(rows, panels, squeeze=False).ravel()
+
+
+def sheet_figure(rows: int, columns: int, left: float = 1.1) -> tuple[Figure, np.ndarray]:
+    """Returns a figure for a sheet of thumbnails and its axes (rows, columns); for `draw_crop`.
+
+    Args:
+        rows: Rows of thumbnails.
+        columns: Thumbnails a row.
+        left: Space for notes at the left, inches.
+    """
+    # Places are given, not searched for: the search takes seconds for a hundred axes.
+    width, height, top, bottom = left + 0.82 * columns + 0.1, 1.66 * rows + 0.55, 0.62, 0.08
+    figure = Figure(figsize=(width, height), dpi=_DPI)
+    grid = figure.subplots(rows, columns, squeeze=False)
+    space = {"left": left / width, "right": 1 - 0.1 / width, "top": 1 - top / height, "bottom": bottom / height}
+    figure.subplots_adjust(**space, wspace=0.16, hspace=0.16)
+    return figure, grid
+
+
+def draw_crop(axes: Axes, sample: Sample, colour: str, title: str, note: str = "") -> None:
+    """Draws a thumbnail of a sample with a frame, a title above and a note at its left.
+
+    Raises:
+        FileNotFoundError: When the image is missing.
+        ValueError: When it cannot be read; the message names the file.
+    """
+    axes.imshow(np.asarray(Image.fromarray(load_crop(sample)).resize(_CROP, Image.Resampling.LANCZOS)))
+    axes.set_xticks([])
+    axes.set_yticks([])
+    axes.set_title(title, fontsize=8, color=colour, pad=4)
+    if note:
+        axes.set_ylabel(note, rotation=0, ha="right", va="center", fontsize=9, color=INK, labelpad=8)
+    for spine in axes.spines.values():
+        spine.set(edgecolor=colour, linewidth=3)
+
+
+def finish(axes: Axes, title: str, x_label: str, y_label: str, legend: Any = None) -> None:
+    """Gives axes their title, labels, grid and, where a place is named, legend."""
+    axes.set_title(title, fontsize=12, color=INK, loc="left")
+    axes.set_xlabel(x_label)
+    axes.set_ylabel(y_label)
+    axes.grid(color=LINE, linewidth=0.8)
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right"]].set_visible(False)
+    if legend:
+        axes.legend(loc=legend, fontsize=9, facecolor="white", edgecolor="none", framealpha=0.85)
+
+
+def save_figure(figure: Figure, path: str | os.PathLike[str]) -> None:
+    """Writes a figure as .png or .jpg, whole or not at all.
+
+    Raises:
+        ValueError: When the suffix is unknown.
+    """
+    suffix = Path(path).suffix.lower()
+    if suffix not in SUFFIXES:
+        raise ValueError(f"path: got {os.fspath(path)!r}, allowed: a name that ends in {', '.join(SUFFIXES)}")
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png")
+    image = Image.open(buffer).convert("RGB")
+    with atomic_path(path) as temporary:
+        if suffix == ".png":
+            save_png(image, temporary)
+        else:
+            image.save(temporary, format="JPEG", quality=88)
+
+
+def save_png(image: Image.Image, path: Path) -> None:
+    """Writes a .png with few colours, fewer where it would be large."""
+    # 256 colours without dithering are a third of the size of all colours, and hard to tell from them. Photographs with
+    # much noise get fewer, so that a report with several sheets stays easy to send.
+    for colours in (256, 96, 32):
+        image.quantize(colours, dither=Image.Dither.NONE).save(path, format="PNG", optimize=True)
+        if path.stat().st_size < _PNG_BYTES:
+            break
