@@ -1,5 +1,6 @@
 """CMC, mAP and mINP by the Market-1501 protocol, from a distance matrix or straight from features."""
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -112,15 +113,69 @@ def evaluate_features(
     Raises:
         ValueError: When the distance is unknown, dimensions differ, or for a reason that `evaluate_rank` names.
     """
+    blocks = distance_blocks(query, gallery, distance)
+    return evaluate_blocks(blocks, q_pids, g_pids, q_camids, g_camids, max_rank, threads)
+
+
+def distance_blocks(
+    query: ArrayLike, gallery: ArrayLike, distance: str = "euclidean"
+) -> Iterator[tuple[int, NDArray[np.float32]]]:
+    """Returns the distance matrix in blocks of at most 64 MB, or a row: the number of the first query, and the rows.
+
+    Args:
+        query: (num_query, D), turned into float32.
+        gallery: (num_gallery, D).
+        distance: "euclidean" or "cosine".
+
+    Raises:
+        ValueError: When the distance is unknown or dimensions differ.
+    """
     if distance not in DISTANCES:
         raise ValueError(f"distance: got {distance!r}, allowed: {', '.join(DISTANCES)}")
     rows, columns = np.asarray(query, dtype=np.float32), np.asarray(gallery, dtype=np.float32)
     if rows.ndim != 2 or columns.ndim != 2 or rows.shape[1] != columns.shape[1]:
         raise ValueError(f"query, gallery: got shapes {rows.shape} and {columns.shape}, allowed: (Q, D) and (G, D)")
-    protocol = _Protocol(q_pids, g_pids, q_camids, g_camids, (len(rows), len(columns)), max_rank)
     step = max(1, _BLOCK_VALUES // max(1, len(columns)))
-    for start in range(0, len(rows), step):
-        protocol.score_rows(DISTANCES[distance](rows[start : start + step], columns), start, threads)
+    return ((start, DISTANCES[distance](rows[start : start + step], columns)) for start in range(0, len(rows), step))
+
+
+def evaluate_blocks(
+    blocks: Iterable[tuple[int, NDArray[Any]]],
+    q_pids: ArrayLike,
+    g_pids: ArrayLike,
+    q_camids: ArrayLike,
+    g_camids: ArrayLike,
+    max_rank: int = 50,
+    threads: int | None = None,
+) -> RankResult:
+    """Scores a distance matrix that comes in blocks of rows as `evaluate_rank` scores the whole.
+
+    Args:
+        blocks: The number of the first query and the (B, num_gallery) distances of B queries from there on, which
+            together are every query once.
+        q_pids: As in `evaluate_rank`, like all that follow.
+        g_pids: See there.
+        q_camids: See there.
+        g_camids: See there.
+        max_rank: See there.
+        threads: See there.
+
+    Raises:
+        ValueError: When the blocks are not the queries' in their order, or for a reason that `evaluate_rank` names.
+    """
+    shape = (len(np.asarray(q_pids)), len(np.asarray(g_pids)))
+    protocol = _Protocol(q_pids, g_pids, q_camids, g_camids, shape, max_rank)
+    done = 0
+    for start, distances in blocks:
+        if start != done or distances.shape[1:] != shape[1:] or start + len(distances) > shape[0]:
+            raise ValueError(
+                f"blocks: got {distances.shape} distances of the queries from {start} on, allowed: (B, {shape[1]}) of "
+                f"those from {done} to {shape[0] - 1}"
+            )
+        protocol.score_rows(np.ascontiguousarray(distances), start, threads)
+        done += len(distances)
+    if done != shape[0]:
+        raise ValueError(f"blocks: got distances of {done} queries, allowed: of all {shape[0]}")
     return protocol.result()
 
 

@@ -4,7 +4,7 @@ The published code holds several dense N x N matrices, N = queries + gallery. He
 weights V (some 30 to 150 values a row) and the result (num_query, num_gallery) exist at any time.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, overload
 
 import numpy as np
@@ -18,6 +18,7 @@ from reid.neighbours import Neighbours, dot, squared_distance
 
 _BLOCK_ROWS = 256
 _BLOCK_VALUES = 1 << 24
+_Mix = Callable[[int, int, NDArray[np.float32]], None]
 
 
 @overload
@@ -94,12 +95,57 @@ def k_reciprocal_rerank(
         ValueError: When shapes do not fit, a side is empty, a value is not finite, or an option is out of its range.
         ModuleNotFoundError: When neighbours need faiss and it is missing.
     """
-    _check_options(k1, k2, lambda_value)
     if top_k is not None and top_k < 1:
         raise ValueError(f"top_k: got {top_k}, allowed: 1 or more, or None for the whole matrix")
+    search = (neighbours, device, say)
+    features, num_query, near, mix = _prepare(query, gallery, k1, k2, lambda_value, threads, search, top_k is None)
+    if top_k is None:
+        result = near.cross
+        map_row_blocks(lambda start, stop: mix(start, stop, result[start:stop]), num_query, _BLOCK_ROWS, threads)
+        return result
+    return _best_of_queries(features, num_query, min(top_k, len(features) - num_query), mix, threads)
+
+
+def k_reciprocal_blocks(
+    query: ArrayLike,
+    gallery: ArrayLike,
+    k1: int = 20,
+    k2: int = 6,
+    lambda_value: float = 0.3,
+    threads: int | None = None,
+    *,
+    neighbours: Method = "exact",
+    device: str = "cpu",
+    say: Say = print,
+) -> Iterator[tuple[int, NDArray[np.float32]]]:
+    """Returns the matrix of `k_reciprocal_rerank` in blocks of at most 64 MB, or a row.
+
+    Arguments and errors are those of `k_reciprocal_rerank`. Neighbours are found before the first block is asked for.
+
+    Returns:
+        The number of each block's first query, and its rows float32 (B, num_gallery), which are the caller's to keep.
+    """
+    search = (neighbours, device, say)
+    features, num_query, _, mix = _prepare(query, gallery, k1, k2, lambda_value, threads, search, False)
+    return _mixed_blocks(features, num_query, mix, threads)
+
+
+def _prepare(
+    query: ArrayLike,
+    gallery: ArrayLike,
+    k1: int,
+    k2: int,
+    lambda_value: float,
+    threads: int | None,
+    search: tuple[Method, str, Say],
+    whole: bool,
+) -> tuple[NDArray[np.float32], int, Neighbours, _Mix]:
+    """Returns all features, the number of queries, the neighbours, and what turns squared distances into final ones."""
+    _check_options(k1, k2, lambda_value)
     features, num_query = _stack(query, gallery)
-    kept = num_query if top_k is None else 0
-    near = find_neighbours(features, max(k1 + 1, k2), kept, method=neighbours, device=device, threads=threads, say=say)
+    method, device, say = search
+    kept = num_query if whole else 0
+    near = find_neighbours(features, max(k1 + 1, k2), kept, method=method, device=device, threads=threads, say=say)
     weights = k_reciprocal_weights(features, near, k1, k2, threads)
     # Gallery items by the neighbour they share: a query meets only those that share one with it.
     columns = weights[num_query:].tocsc()
@@ -109,38 +155,40 @@ def k_reciprocal_rerank(
         rows = (weights.indptr[start : stop + 1], weights.indices, weights.data)
         _mix_rows(*rows, *inverted, near.row_max[start:stop], np.float32(lambda_value), squared)
 
-    if top_k is None:
-        result = near.cross
-        map_row_blocks(lambda start, stop: mix(start, stop, result[start:stop]), num_query, _BLOCK_ROWS, threads)
-        return result
-    return _best_of_queries(features, num_query, min(top_k, len(features) - num_query), mix, threads)
+    return features, num_query, near, mix
 
 
-def _best_of_queries(
-    features: NDArray[np.float32],
-    num_query: int,
-    top_k: int,
-    mix: Callable[[int, int, NDArray[np.float32]], None],
-    threads: int | None,
-) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
-    """Multiplies a block of queries with the gallery, mixes, and keeps the best of each row."""
+def _mixed_blocks(
+    features: NDArray[np.float32], num_query: int, mix: _Mix, threads: int | None
+) -> Iterator[tuple[int, NDArray[np.float32]]]:
+    """Multiplies a block of queries with the gallery, mixes, and yields it."""
     norms = np.einsum("nd,nd->n", features, features)
-    distances, indices = np.empty((num_query, top_k), np.float32), np.empty((num_query, top_k), np.int32)
     # A block of distances takes 64 MB at most, one row when a row is longer.
     rows = max(1, min(_BLOCK_ROWS, _BLOCK_VALUES // (len(features) - num_query)))
     share = -(-rows // (threads or available_threads()))
-
     for first in range(0, num_query, rows):
         last = min(first + rows, num_query)
         squared = squared_block(features, norms, np.arange(first, last), slice(num_query, None))
 
         def finish(start: int, stop: int, first: int = first, squared: NDArray[np.float32] = squared) -> None:
-            part = squared[start:stop]
-            mix(first + start, first + stop, part)
-            best = slice(first + start, first + stop)
-            indices[best], distances[best] = smallest(part, top_k)
+            mix(first + start, first + stop, squared[start:stop])
 
         map_row_blocks(finish, last - first, share, threads)
+        yield first, squared
+
+
+def _best_of_queries(
+    features: NDArray[np.float32], num_query: int, top_k: int, mix: _Mix, threads: int | None
+) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
+    """Keeps the best of each row."""
+    distances, indices = np.empty((num_query, top_k), np.float32), np.empty((num_query, top_k), np.int32)
+    for first, block in _mixed_blocks(features, num_query, mix, threads):
+
+        def keep(start: int, stop: int, first: int = first, block: NDArray[np.float32] = block) -> None:
+            best = slice(first + start, first + stop)
+            indices[best], distances[best] = smallest(block[start:stop], top_k)
+
+        map_row_blocks(keep, len(block), -(-len(block) // (threads or available_threads())), threads)
     return distances, indices
 
 
