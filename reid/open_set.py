@@ -93,6 +93,62 @@ class OpenSetRates:
     num_unknown: int
 
 
+@dataclass(frozen=True)
+class NearestDistances:
+    """The nearest gallery item of each query's own person in another camera, and of anybody else.
+
+    Attributes:
+        own: float64 (Q,), infinity where the person has no such item.
+        other: float64 (Q,).
+    """
+
+    own: NDArray[np.float64]
+    other: NDArray[np.float64]
+
+    def rates(self, threshold: float) -> OpenSetRates:
+        """Counts what a threshold does; see `open_set_rates`.
+
+        Raises:
+            ValueError: When the threshold is not finite.
+        """
+        if not np.isfinite(threshold):
+            raise ValueError(f"threshold: got {threshold}, allowed: a finite number")
+        known = np.isfinite(self.own)
+        accepted = np.minimum(self.own, self.other)[known] <= threshold
+        # Where both are equally near, chance would decide: it counts as a mistake.
+        right = (self.own < self.other)[known]
+        stranger_accepted = float(np.mean(self.other <= threshold))
+        return OpenSetRates(
+            threshold=float(threshold),
+            known_identified=float(np.mean(accepted & right)),
+            known_mistaken=float(np.mean(accepted & ~right)),
+            known_rejected=float(np.mean(~accepted)),
+            unknown_rejected=1 - stranger_accepted,
+            unknown_accepted=stranger_accepted,
+            num_known=int(known.sum()),
+            num_unknown=len(self.own),
+        )
+
+    def suggest(self) -> float:
+        """Returns the threshold with the largest mean of `known_identified` and `unknown_rejected`.
+
+        It lies half way to the next distance at which a rate would change; of equally good ones it is the smallest. It
+        is chosen on these very queries, so that new ones will do a little worse.
+        """
+        known = np.isfinite(self.own)
+        right = np.sort(self.own[known & (self.own < self.other)])
+        others = np.sort(self.other)
+        lowest = np.nextafter(min(others[0], right[0] if len(right) else np.inf), -np.inf)
+        candidates = np.concatenate([[lowest], right])
+        identified = np.searchsorted(right, candidates, "right") / known.sum()
+        rejected = 1 - np.searchsorted(others, candidates, "right") / len(others)
+        best = candidates[(identified + rejected).argmax()]
+        larger = np.concatenate([right[right > best][:1], others[(others > best) & np.isfinite(others)][:1]])
+        middle = (best + larger.min()) / 2 if len(larger) else best
+        # Between neighbouring floats there is no middle, and the larger one would be accepted.
+        return float(best if middle in larger else middle)
+
+
 def verification_pairs(
     distmat: ArrayLike, q_pids: ArrayLike, g_pids: ArrayLike, q_camids: ArrayLike, g_camids: ArrayLike
 ) -> Verification:
@@ -123,6 +179,33 @@ def verification_pairs(
     return Verification(*pairs)
 
 
+def nearest_distances(
+    distmat: ArrayLike, q_pids: ArrayLike, g_pids: ArrayLike, q_camids: ArrayLike, g_camids: ArrayLike
+) -> NearestDistances:
+    """Finds the nearest item of each query's own person and of anybody else, as `open_set_rates` needs them.
+
+    Args:
+        distmat: As in `verification_pairs`, like the ids.
+        q_pids: See there.
+        g_pids: See there.
+        q_camids: See there.
+        g_camids: See there.
+
+    Raises:
+        ValueError: When shapes do not fit, a distance is not finite, or no query has a match.
+    """
+    matrix, ids = _checked(distmat, q_pids, g_pids, q_camids, g_camids)
+    own, other = np.empty(len(matrix)), np.empty(len(matrix))
+    for start in range(0, len(matrix), _BLOCK_ROWS):
+        rows, same, left_out = _block(matrix, ids, start)
+        block = slice(start, start + _BLOCK_ROWS)
+        own[block] = np.where(same & ~left_out, rows, np.inf).min(axis=1)
+        other[block] = np.where(same, np.inf, rows).min(axis=1)
+    if not np.isfinite(own).any():
+        raise ValueError(f"q_pids: got {len(own)} queries, none with a match in another camera; allowed: at least one")
+    return NearestDistances(own, other)
+
+
 def open_set_rates(
     distmat: ArrayLike,
     q_pids: ArrayLike,
@@ -148,32 +231,9 @@ def open_set_rates(
     Raises:
         ValueError: When shapes do not fit, a distance or the threshold is not finite, or no query has a match.
     """
-    matrix, ids = _checked(distmat, q_pids, g_pids, q_camids, g_camids)
     if not np.isfinite(threshold):
         raise ValueError(f"threshold: got {threshold}, allowed: a finite number")
-    own, other = np.empty(len(matrix)), np.empty(len(matrix))  # nearest item of the person, and of somebody else
-    for start in range(0, len(matrix), _BLOCK_ROWS):
-        rows, same, left_out = _block(matrix, ids, start)
-        block = slice(start, start + _BLOCK_ROWS)
-        own[block] = np.where(same & ~left_out, rows, np.inf).min(axis=1)
-        other[block] = np.where(same, np.inf, rows).min(axis=1)
-    known = np.isfinite(own)
-    if not known.any():
-        raise ValueError(f"q_pids: got {len(own)} queries, none with a match in another camera; allowed: at least one")
-    accepted = np.minimum(own, other)[known] <= threshold
-    # Where both are equally near, chance would decide: it counts as a mistake.
-    right = (own < other)[known]
-    stranger_accepted = float(np.mean(other <= threshold))
-    return OpenSetRates(
-        threshold=float(threshold),
-        known_identified=float(np.mean(accepted & right)),
-        known_mistaken=float(np.mean(accepted & ~right)),
-        known_rejected=float(np.mean(~accepted)),
-        unknown_rejected=1 - stranger_accepted,
-        unknown_accepted=stranger_accepted,
-        num_known=int(known.sum()),
-        num_unknown=len(own),
-    )
+    return nearest_distances(distmat, q_pids, g_pids, q_camids, g_camids).rates(threshold)
 
 
 def _checked(distmat: ArrayLike, *ids: ArrayLike) -> tuple[NDArray[np.floating], list[NDArray[np.integer]]]:

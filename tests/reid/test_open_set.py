@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import roc_curve
 
-from reid.open_set import Verification, open_set_rates, verification_pairs
+from reid.open_set import NearestDistances, Verification, nearest_distances, open_set_rates, verification_pairs
 
 
 def world(seed, queries=40, gallery=300, people=12, whole=True):
@@ -103,6 +103,30 @@ def test_open_set_rates_are_the_plain_loop(threshold):
     assert rates.known_rejected == pytest.approx(counts["rejected"] / known)
     assert rates.unknown_accepted == pytest.approx(counts["accepted"] / len(q_pids))
     assert rates.unknown_accepted + rates.unknown_rejected == pytest.approx(1)
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("whole", [True, False])
+def test_suggested_threshold_is_the_best_of_all(seed, whole):
+    data = world(seed, whole=whole)
+
+    def gain(threshold):
+        rates = open_set_rates(*data, threshold)
+        return rates.known_identified + rates.unknown_rejected
+
+    distances = np.unique(data[0])
+    every = [distances[0] - 1, *distances, *((distances[1:] + distances[:-1]) / 2)]
+    suggested = nearest_distances(*data).suggest()
+    assert gain(suggested) == pytest.approx(max(gain(threshold) for threshold in every))
+    assert suggested not in distances  # between two of them, so that rounding moves nobody across
+
+
+def test_suggestion_separates_what_can_be_separated():
+    nearest = NearestDistances(np.array([0.2, 0.3, np.inf]), np.array([0.7, 0.9, 0.5]))
+    assert nearest.suggest() == pytest.approx(0.4)
+    assert nearest.rates(0.4).known_identified == nearest.rates(0.4).unknown_rejected == 1
+    hopeless = NearestDistances(np.array([0.5, 0.6]), np.array([0.1, 0.2]))
+    assert hopeless.rates(hopeless.suggest()).unknown_rejected == 1
 
 
 def test_a_query_without_a_match_is_a_stranger_only():
