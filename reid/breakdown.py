@@ -1,20 +1,15 @@
-"""Scores of groups of queries: by camera, and by what a world's annotations say of each image."""
+"""Scores of groups of queries, of pairs of cameras, and of pairs of images by how far a person has turned."""
 
-import json
-import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
-from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
+from reid.annotations import annotation_of, bin_names
 from reid.data.base import Sample
-from reid.metrics import RankResult
-
-ANNOTATIONS = "annotations.json"
-UNKNOWN = "unknown"
+from reid.metrics import RankResult, evaluate_rank
 
 
 @dataclass(frozen=True)
@@ -68,81 +63,130 @@ def camera_groups(samples: Sequence[Sample]) -> list[str]:
     return [f"camera {sample.camid + 1:0{width}d}" for sample in samples]
 
 
-def _bins(edges: Sequence[float], form: str) -> list[str]:
-    texts = [format(edge, form) for edge in edges]
-    return [f"below {texts[0]}", *(f"{low} to {high}" for low, high in pairwise(texts)), f"{texts[-1]} and more"]
+@dataclass(frozen=True)
+class CameraPairs:
+    """Scores of queries of one camera in the gallery of another; ratios in 0..1, NaN where no query is valid.
 
-
-def _binned(value: float | None, edges: Sequence[float], names: Sequence[str]) -> str:
-    return UNKNOWN if value is None else names[int(np.searchsorted(edges, value, "right"))]
-
-
-_VISIBILITY = (0.5, 0.75, 0.95)
-_SIZE = (64.0, 128.0, 256.0)
-_VISIBILITY_BINS, _SIZE_BINS = _bins(_VISIBILITY, ".0%"), _bins(_SIZE, ".0f")
-
-
-def _visibility(note: dict[str, Any]) -> str:
-    return _binned(note.get("visibility"), _VISIBILITY, _VISIBILITY_BINS)
-
-
-def _size(note: dict[str, Any]) -> str:
-    box = note.get("box")
-    return _binned(None if box is None else float(box[3]), _SIZE, _SIZE_BINS)
-
-
-def _role(note: dict[str, Any]) -> str:
-    return note.get("role") or UNKNOWN
-
-
-# Attribute to the function that names the group of an annotation, and the order of the groups.
-ATTRIBUTES: dict[str, tuple[Callable[[dict[str, Any]], str], list[str]]] = {
-    "visibility": (_visibility, _VISIBILITY_BINS),  # share of the person that nothing covers
-    "size": (_size, _SIZE_BINS),  # height of the person's box in the camera's picture, in pixels
-    "role": (_role, []),
-}
-
-
-def read_annotations(root: str | os.PathLike[str]) -> dict[str, dict[str, Any]]:
-    """Reads annotations.json of a world's re-identification folder.
-
-    Returns:
-        "folder/name" of each image to its annotation.
-
-    Raises:
-        FileNotFoundError: When the folder has none; other datasets have no annotations.
-        ValueError: When the file is not what synthetic_world writes.
+    Attributes:
+        query_cameras: Sorted, counted from 0 (N,).
+        gallery_cameras: Sorted, counted from 0 (M,).
+        rank1: float64 (N, M).
+        mAP: float64 (N, M).
+        num_valid: int64 (N, M), valid queries.
     """
-    path = Path(root) / ANNOTATIONS
-    if not path.is_file():
-        raise FileNotFoundError(f"{path}: no annotations; worlds of `python -m synthetic_world reid` have them")
-    try:
-        images = json.loads(path.read_text(encoding="utf-8"))["images"]
-        return {image["file"]: image for image in images}
-    except (json.JSONDecodeError, KeyError, TypeError) as error:
-        raise ValueError(f"{path}: not the annotations of a world ({error!r}); write the world again") from error
+
+    query_cameras: list[int]
+    gallery_cameras: list[int]
+    rank1: NDArray[np.float64]
+    mAP: NDArray[np.float64]
+    num_valid: NDArray[np.int64]
 
 
-def attribute_groups(
-    samples: Sequence[Sample], annotations: dict[str, dict[str, Any]], attribute: str
-) -> tuple[list[str], list[str]]:
-    """Returns the group of each sample by an attribute, and the order of the groups.
+def camera_pairs(
+    distmat: ArrayLike, q_pids: ArrayLike, g_pids: ArrayLike, q_camids: ArrayLike, g_camids: ArrayLike
+) -> CameraPairs:
+    """Scores each pair of cameras by itself: only the queries of one, only the gallery of the other.
+
+    Scores are higher than those of the whole gallery, which is larger; pairs are to be compared with each other. Within
+    one camera no query is valid.
 
     Args:
-        samples: Images of the annotated folder.
-        annotations: As `read_annotations` gives them.
-        attribute: A key of `ATTRIBUTES`.
+        distmat: As in `reid.metrics.evaluate_rank`, like the ids.
+        q_pids: See there.
+        g_pids: See there.
+        q_camids: See there.
+        g_camids: See there.
 
     Raises:
-        ValueError: When the attribute is unknown or a sample has no annotation; the message names the file.
+        ValueError: When lengths do not fit or a distance is NaN.
     """
-    if attribute not in ATTRIBUTES:
-        raise ValueError(f"attribute: got {attribute!r}, allowed: {', '.join(ATTRIBUTES)}")
-    name_group, order = ATTRIBUTES[attribute]
-    groups = []
-    for sample in samples:
-        note = annotations.get("/".join(Path(sample.path).parts[-2:]))
-        if note is None:
-            raise ValueError(f"{sample.path}: not in {ANNOTATIONS}; the two are of different worlds")
-        groups.append(name_group(note))
-    return groups, order
+    matrix = np.asarray(distmat)
+    queries, gallery = (np.asarray(q_pids), np.asarray(q_camids)), (np.asarray(g_pids), np.asarray(g_camids))
+    for axis, (name, (pids, camids)) in enumerate((("q", queries), ("g", gallery))):
+        if not pids.shape == camids.shape == matrix.shape[axis : axis + 1]:
+            raise ValueError(
+                f"{name}_pids, {name}_camids: got shapes {pids.shape} and {camids.shape}, "
+                f"allowed: ({matrix.shape[axis]},) each, as distmat has it"
+            )
+    rows, columns = (sorted(set(camids.tolist())) for _, camids in (queries, gallery))
+    scores = np.full((2, len(rows), len(columns)), np.nan)
+    counts = np.zeros((len(rows), len(columns)), np.int64)
+    for i, first in enumerate(rows):
+        asked = np.flatnonzero(queries[1] == first)
+        for j, second in enumerate(columns):
+            shown = np.flatnonzero(gallery[1] == second)
+            if first == second or not np.isin(queries[0][asked], gallery[0][shown]).any():
+                continue
+            ids = queries[0][asked], gallery[0][shown], queries[1][asked], gallery[1][shown]
+            result = evaluate_rank(matrix[np.ix_(asked, shown)], *ids, max_rank=1)
+            scores[:, i, j] = result.cmc[0], result.mAP
+            counts[i, j] = result.num_valid
+    return CameraPairs(rows, columns, *scores, counts)
+
+
+@dataclass(frozen=True)
+class TurnedPairs:
+    """Pairs of one person in two cameras, whose viewing directions differ by so much.
+
+    Attributes:
+        group: The difference.
+        count: Pairs.
+        median: Median distance, None without pairs.
+        missed: Share of pairs beyond the threshold, in 0..1, None without pairs.
+    """
+
+    group: str
+    count: int
+    median: float | None
+    missed: float | None
+
+
+_TURNS = (45.0, 90.0, 135.0)
+
+
+def by_turn(
+    distmat: ArrayLike,
+    query: Sequence[Sample],
+    gallery: Sequence[Sample],
+    annotations: dict[str, dict[str, Any]],
+    threshold: float,
+) -> list[TurnedPairs]:
+    """Tells how a turn of the body changes the distance of one person's images in two cameras.
+
+    Args:
+        distmat: (Q, G), smaller is nearer.
+        query: Q annotated images.
+        gallery: G images; those of people who are no query need no annotation.
+        annotations: As `read_annotations` gives them.
+        threshold: Largest distance that is accepted.
+
+    Returns:
+        Four rows from "below 45" to "135 and more" degrees; none where no pair has both directions.
+
+    Raises:
+        ValueError: When an image of a pair has no annotation; the message names the file.
+    """
+    matrix = np.asarray(distmat)
+    of_person: dict[int, list[int]] = {}
+    for index, sample in enumerate(gallery):
+        of_person.setdefault(sample.pid, []).append(index)
+    turns, distances = [], []
+    for q, sample in enumerate(query):
+        first = annotation_of(sample, annotations).get("viewpoint")
+        for g in of_person.get(sample.pid, []):
+            if gallery[g].camid == sample.camid:
+                continue
+            second = annotation_of(gallery[g], annotations).get("viewpoint")
+            if first is not None and second is not None:
+                turns.append(abs((first - second + 180) % 360 - 180))
+                distances.append(float(matrix[q, g]))
+    if not turns:
+        return []
+    places, values = np.searchsorted(_TURNS, turns, "right"), np.array(distances)
+    rows = []
+    for place, name in enumerate(bin_names(_TURNS, ".0f")):
+        found = values[places == place]
+        some = len(found) > 0
+        missed = float(np.mean(found > threshold)) if some else None
+        rows.append(TurnedPairs(name, len(found), float(np.median(found)) if some else None, missed))
+    return rows
