@@ -121,7 +121,7 @@ def camera_pairs(
             result = evaluate_rank(matrix[np.ix_(asked, shown)], *ids, max_rank=1)
             scores[:, i, j] = result.cmc[0], result.mAP
             counts[i, j] = result.num_valid
-    return CameraPairs(rows, columns, *scores, counts)
+    return CameraPairs(rows, columns, scores[0], scores[1], counts)
 
 
 @dataclass(frozen=True)
