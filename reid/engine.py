@@ -34,7 +34,7 @@ class Trainer:
     Args:
         accelerator: Device, processes and mixed precision.
         model: Maps images float32 (B, 3, H, W), or (B, T, 3, H, W), and camids int64 (B,) to a `ReIDOutput`.
-        loss: Maps (features, logits, labels) to the total and its terms.
+        loss: Maps (features, logits, labels, branches) to the total and its terms.
         optimizer: Stepped after each batch, or after `accumulate` of them.
         scheduler: Stepped with the optimiser.
         loader: Yields dicts with images uint8, pids int64 (B,) and camids int64 (B,), this process's share.
@@ -179,7 +179,7 @@ class Trainer:
         complete = last or gathered + 1 == self.accumulate
         with contextlib.nullcontext() if complete else self.accelerator.no_sync(self.model):
             output = self.model(images, batch.get("camids"))
-            total, terms = self.loss(output.features, output.logits, batch["pids"])
+            total, terms = self.loss(output.features, output.logits, batch["pids"], output.branches)
             self.accelerator.backward(total)
         if complete:
             if self.max_grad_norm > 0:

@@ -1,6 +1,6 @@
 """A weighted sum of named loss terms."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 
 import torch
@@ -17,6 +17,8 @@ from reid.losses.weighted_triplet import WeightedRegularisedTripletLoss
 from reid.losses.xbm import CrossBatchMemoryLoss
 
 TERMS = ("cross_entropy", "triplet", "center", "circle", "cluster_contrast", "xbm")
+# Terms that remember nothing act on each branch of a network that has several, the others on all features together.
+BRANCHED = ("cross_entropy", "triplet", "circle")
 
 
 class CombinedLoss(nn.Module):
@@ -116,14 +118,23 @@ class CombinedLoss(nn.Module):
         self._scale_center_gradients()
 
     def forward(
-        self, features: torch.Tensor, logits: torch.Tensor | None, labels: torch.Tensor
+        self,
+        features: torch.Tensor,
+        logits: torch.Tensor | None,
+        labels: torch.Tensor,
+        branches: Sequence[tuple[torch.Tensor, torch.Tensor | None]] = (),
     ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
         """Computes the total and its terms.
+
+        With branches, the terms in `BRANCHED` are the loss of the first branch plus the mean loss of the others, as
+        TransReID (arXiv 2102.04378) has it for the whole image and its parts.
 
         Args:
             features: (B, D) before BNNeck.
             logits: (B, num_classes); None is allowed when there is no cross entropy.
             labels: int64 (B,) in 0..num_classes-1.
+            branches: Features (B, F) and logits of each branch of a network that has several; features and logits are
+                those of all branches together and of the first one then.
 
         Returns:
             The weighted total, and each term unweighted and detached.
@@ -133,15 +144,31 @@ class CombinedLoss(nn.Module):
         """
         if "cross_entropy" in self.terms and logits is None:
             raise ValueError("cross_entropy: the model has no classifier; build it with num_classes > 0")
+        parts = list(branches or [(features, logits)])
         if self.training:
-            features, labels = gather_with_gradient(features, labels)
-            if "cross_entropy" in self.terms and logits is not None:
-                (logits,) = gather_with_gradient(logits)
+            parts = [self._gathered(*part) for part in parts]
+            (labels,) = gather_with_gradient(labels)
+            features = self._gathered(features, None)[0] if branches else parts[0][0]
         total = features.new_zeros((), dtype=torch.float32)
         values = {}
         with whole_batch() if self.training else nullcontext():
             for name, term in self.terms.items():
-                value = term(logits if name == "cross_entropy" else features, labels)
+                if name in BRANCHED:
+                    value = _first_and_mean([term(part[name == "cross_entropy"], labels) for part in parts])
+                else:
+                    value = term(features, labels)
                 total = total + self.weights[name] * value
                 values[name] = value.detach()
         return total, values
+
+    def _gathered(
+        self, features: torch.Tensor, logits: torch.Tensor | None
+    ) -> tuple[torch.Tensor, torch.Tensor | None]:
+        (features,) = gather_with_gradient(features)
+        if "cross_entropy" in self.terms and logits is not None:
+            (logits,) = gather_with_gradient(logits)
+        return features, logits
+
+
+def _first_and_mean(values: list[torch.Tensor]) -> torch.Tensor:
+    return values[0] if len(values) == 1 else values[0] + torch.stack(values[1:]).mean()
