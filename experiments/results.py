@@ -24,6 +24,8 @@ NOTES = {
     "inductive": "an image's result depends on no other test image, nor has the network seen one.",
     "transductive": "other test images took part, in re-ranking or in training (without labels); not comparable with "
     "inductive scores.",
+    "inductive tracklets": "all frames of a tracklet count together; not comparable with scores of images.",
+    "transductive tracklets": "the same, and other test tracklets took part; comparable with no other table.",
 }
 # Options whose values tell runs of one recipe apart.
 _PLACES = ("--seed", "--out", "--root", "--unlabelled", "--cross-domain", "--ckpt")
@@ -73,7 +75,9 @@ def _named(record: dict[str, Any], run: str) -> dict[str, Any]:
     return {name: record[name] for name in needed} | {
         "scores": record["scores"],
         "distance": record.get("distance", "unknown"),
-        "method": run,
+        "items": record.get("items", "images"),
+        # What a run scored beside its own network, for comparison, has a row of its own.
+        "method": f"{run}, {record['method']}" if record.get("baseline") else run,
     }
 
 
@@ -108,7 +112,7 @@ def table(records: list[dict[str, Any]]) -> str:
     """Returns one table of records of one protocol, a row for each recipe, mean and deviation over its seeds.
 
     Raises:
-        ValueError: When the records differ in their protocol.
+        ValueError: When the records differ in their protocol, or some are of images and some of tracklets.
     """
     require_one_protocol(records, "results")
     lines = ["| | dataset | run | distance | seeds | Rank-1 | mAP | mINP |", "|---" * 8 + "|"]
@@ -122,7 +126,7 @@ def table(records: list[dict[str, Any]]) -> str:
 
 
 def section(records: list[dict[str, Any]]) -> str:
-    """Returns the tables of single runs, one for each protocol."""
+    """Returns the tables of single runs, one for each protocol; those of tracklets are apart."""
     parts = ["Percent; mean ± standard deviation over seeds where there are several. Commands stand below each table."]
     for protocol, group in by_protocol(records, "results").items():
         parts.append(f"### {protocol.capitalize()}: {NOTES[protocol]}\n\n{table(group)}")

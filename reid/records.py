@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 PROTOCOLS = ("inductive", "transductive")
+TRACKLETS = "tracklets"  # the value of a record's "items"; without that key images were compared
 
 
 def file_sha256(path: str | os.PathLike[str]) -> str:
@@ -107,7 +108,8 @@ def training_protocol(records: Iterable[dict[str, Any]]) -> str:
 def require_one_protocol(records: Iterable[dict[str, Any]], where: str = "table") -> str:
     """Returns the protocol that all records share; whoever puts scores side by side asks here first.
 
-    A transductive score has seen the other test items and is no rival of an inductive one.
+    A transductive score has seen the other test items and is no rival of an inductive one. Nor is a score of tracklets,
+    which have several frames each, a rival of one of images.
 
     Args:
         records: What `score_record` returned, or was read from a file; one or more.
@@ -130,10 +132,13 @@ def require_one_protocol(records: Iterable[dict[str, Any]], where: str = "table"
 def by_protocol(records: Iterable[dict[str, Any]], where: str = "table") -> dict[str, list[dict[str, Any]]]:
     """Returns protocol -> records in their order; inductive first. Each group makes a table of its own.
 
+    Records with items "tracklets" are groups of their own, "inductive tracklets" and so on, after those of images.
+
     Raises:
         ValueError: When a record has no protocol or an unknown one.
     """
-    groups: dict[str, list[dict[str, Any]]] = {protocol: [] for protocol in PROTOCOLS}
+    names = (*PROTOCOLS, *(f"{protocol} {TRACKLETS}" for protocol in PROTOCOLS))
+    groups: dict[str, list[dict[str, Any]]] = {name: [] for name in names}
     for record in records:
         protocol = record.get("protocol")
         if protocol not in PROTOCOLS:
@@ -141,7 +146,7 @@ def by_protocol(records: Iterable[dict[str, Any]], where: str = "table") -> dict
                 f"{where}: got protocol {protocol!r} in the record of {_names([record])}, allowed: "
                 f"{', '.join(PROTOCOLS)}; a score without its protocol says nothing"
             )
-        groups[protocol].append(record)
+        groups[f"{protocol} {TRACKLETS}" if record.get("items") == TRACKLETS else protocol].append(record)
     return {protocol: group for protocol, group in groups.items() if group}
 
 

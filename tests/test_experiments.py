@@ -14,7 +14,12 @@ from reid.config import parse_config
 from reid.train_options import TrainConfig
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
-RECIPES = sorted((Path(__file__).resolve().parents[1] / "experiments" / "recipes").glob("*.yaml"))
+# Those of video training are looked at in tests/reid/test_video_options.py.
+RECIPES = [
+    path
+    for path in sorted((Path(__file__).resolve().parents[1] / "experiments" / "recipes").glob("*.yaml"))
+    if not path.name.startswith("video-")
+]
 
 
 def record(protocol: str, seed: int, value: float, run: str = "", **more: Any) -> dict[str, Any]:
@@ -59,6 +64,18 @@ def test_tables_keep_protocols_apart() -> None:
     assert "| 1 | world-hard | ce-* | Euclidean | 0, 1 | 55.0 ± 7.1 | 27.5 ± 3.5 | 13.8 ± 1.8 |" in text
     assert text.index("Inductive") < text.index("ce-*") < text.index("Transductive") < text.index("| continual |")
     assert "1. `python train.py --lr 0.1 --seed 0 --out ce-0` (2026-01-01, abc, a machine)" in text
+    with pytest.raises(ValueError, match="different protocols"):
+        table(records)
+
+
+def test_tracklets_have_a_table_of_their_own(tmp_path: Path) -> None:
+    histogram = record("inductive", 0, 0.7, "colour histogram", items="tracklets", baseline=True)
+    write(tmp_path / "video" / "result.json", [record("inductive", 0, 0.8, items="tracklets"), histogram])
+    write(tmp_path / "image" / "result.json", [record("inductive", 0, 0.9)])
+    records, faults = read_records(tmp_path)
+    text = section(records)
+    assert not faults and text.index("| image |") < text.index("Inductive tracklets") < text.index("| video |")
+    assert "| video, colour histogram | Euclidean | 0 | 70.0 |" in text
     with pytest.raises(ValueError, match="different protocols"):
         table(records)
 
