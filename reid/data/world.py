@@ -2,17 +2,12 @@
 
 import json
 import os
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 from reid.data.base import ReIDDataset
 from reid.data.images import load_image
 from reid.data.market1501 import read_market1501
-
-_REPOSITORY = Path(__file__).resolve().parents[2]
-_WAIT_SECONDS = 6 * 3600  # a large world takes hours on one core
+from reid.data.world_folder import ensure_world
 
 
 def read_world(
@@ -46,34 +41,9 @@ def read_world(
     folder = Path(root)
     given = {"level": level, "pids": pids, "cameras": cameras, "seed": seed, "width": width, "height": height}
     options = {name: value for name, value in given.items() if value is not None}
-    if folder.exists():
+    if not ensure_world(folder, "reid", options):
         _compare(folder, options)
-    elif os.environ.get("LOCAL_RANK", "0") == "0":
-        _write(folder, options)
-    else:
-        _wait(folder)
     return read_market1501(folder, source="world")
-
-
-def _write(folder: Path, options: dict[str, str | int]) -> None:
-    print(f"{folder} does not exist: writing a world of people there (python -m synthetic_world reid)", flush=True)
-    words = [word for name, value in options.items() for word in (f"--{name}", str(value))]
-    command = [sys.executable, "-m", "synthetic_world", "reid", "--out", str(folder.resolve()), *words]
-    # The caller's terminal shows the progress; only the reason of a failure is wanted here.
-    done = subprocess.run(
-        [*command, "--processes", str(os.cpu_count() or 1)], cwd=_REPOSITORY, stderr=subprocess.PIPE, text=True
-    )
-    if done.returncode != 0:
-        reason = done.stderr.strip().splitlines()[-1:] or ["no message"]
-        raise ValueError(f"{folder}: the world could not be written: {reason[0]}")
-
-
-def _wait(folder: Path) -> None:
-    stop = time.monotonic() + _WAIT_SECONDS
-    while not folder.exists():
-        if time.monotonic() > stop:
-            raise ValueError(f"{folder}: the first process has not written the world in {_WAIT_SECONDS // 3600} hours")
-        time.sleep(0.5)
 
 
 def _compare(folder: Path, options: dict[str, str | int]) -> None:
