@@ -3,12 +3,22 @@
 from dataclasses import fields
 from typing import Any
 
+from tracking.botsort import BotSort, BotSortOptions
+from tracking.bytetrack import ByteTrack, ByteTrackOptions
+from tracking.deepocsort import DeepOcSort, DeepOcSortOptions
+from tracking.deepsort import DeepSort, DeepSortOptions
+from tracking.ocsort import OcSort, OcSortOptions
 from tracking.sort import Sort, SortOptions
 from tracking.strongsort import StrongSort, StrongSortOptions
 from tracking.tracks import Tracker
 
 # Name -> (tracker, its options).
 TRACKERS: dict[str, tuple[type[Any], type[Any]]] = {
+    "botsort": (BotSort, BotSortOptions),
+    "bytetrack": (ByteTrack, ByteTrackOptions),
+    "deepocsort": (DeepOcSort, DeepOcSortOptions),
+    "deepsort": (DeepSort, DeepSortOptions),
+    "ocsort": (OcSort, OcSortOptions),
     "sort": (Sort, SortOptions),
     "strongsort": (StrongSort, StrongSortOptions),
 }

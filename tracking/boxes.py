@@ -1,7 +1,8 @@
 """Box formats and overlap, pure NumPy.
 
-xyxy = left, top, right, bottom; xywh = left, top, width, height; xyah = centre x, centre y, width / height, height;
-xysr = centre x, centre y, area, width / height. All in pixels; every function takes and returns (N, 4).
+xyxy = left, top, right, bottom; xywh = left, top, width, height; cxywh = centre x, centre y, width, height; xyah =
+centre x, centre y, width / height, height; xysr = centre x, centre y, area, width / height. All in pixels; every
+function takes and returns (N, 4).
 """
 
 import numpy as np
@@ -31,6 +32,20 @@ def xyah_to_xyxy(xyah: np.ndarray) -> np.ndarray:
     """Returns the boxes as left, top, right, bottom."""
     half = 0.5 * xyah[:, 3:4] * np.stack([xyah[:, 2], np.ones(len(xyah))], axis=1)
     return np.concatenate([xyah[:, :2] - half, xyah[:, :2] + half], axis=1)
+
+
+def xyxy_to_cxywh(xyxy: np.ndarray) -> np.ndarray:
+    """Returns the boxes as centre, width, height."""
+    cxywh = np.empty((len(xyxy), 4))
+    cxywh[:, 2:] = xyxy[:, 2:4] - xyxy[:, :2]
+    cxywh[:, :2] = xyxy[:, :2] + 0.5 * cxywh[:, 2:]
+    return cxywh
+
+
+def cxywh_to_xyxy(cxywh: np.ndarray) -> np.ndarray:
+    """Returns the boxes as left, top, right, bottom."""
+    half = 0.5 * cxywh[:, 2:4]
+    return np.concatenate([cxywh[:, :2] - half, cxywh[:, :2] + half], axis=1)
 
 
 def xyxy_to_xysr(xyxy: np.ndarray) -> np.ndarray:

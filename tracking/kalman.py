@@ -32,6 +32,7 @@ class MotionModel:
     process_velocity: tuple[float, ...]
     initial_position: tuple[float, ...]
     initial_velocity: tuple[float, ...]
+    size_powers: tuple[float, float]  # by which powers of a zoom the last two coordinates grow
 
 
 def _xyah_scale(position: np.ndarray) -> np.ndarray:
@@ -45,6 +46,10 @@ def _xysr_scale(position: np.ndarray) -> np.ndarray:
     return np.stack([height, height, position[:, 2], np.ones(len(position))], axis=1)
 
 
+def _xywh_scale(position: np.ndarray) -> np.ndarray:
+    return np.concatenate([position[:, 2:], position[:, 2:]], axis=1)
+
+
 # The noise of DeepSORT and StrongSORT: proportional to the height, constant for the aspect ratio.
 XYAH = MotionModel(
     scale=_xyah_scale,
@@ -53,6 +58,7 @@ XYAH = MotionModel(
     process_velocity=(1 / 160, 1 / 160, 1e-5, 1 / 160),
     initial_position=(2 / 20, 2 / 20, 1e-2, 2 / 20),
     initial_velocity=(10 / 160, 10 / 160, 1e-5, 10 / 160),
+    size_powers=(0, 1),
 )
 
 # SORT's state. Its paper gives no noise, so the same h / 20 is carried over: an error of 1 / 20 in width and in height
@@ -64,6 +70,18 @@ XYSR = MotionModel(
     process_velocity=(1 / 160, 1 / 160, 1 / 80, 0.0),
     initial_position=(2 / 20, 2 / 20, 2 / 10, 1e-1),
     initial_velocity=(10 / 160, 10 / 160, 10 / 80, 0.0),
+    size_powers=(2, 0),
+)
+
+# BoT-SORT's state (arXiv 2206.14651): width and height stand for themselves, and each axis has noise of its own.
+XYWH = MotionModel(
+    scale=_xywh_scale,
+    measurement=(1 / 20,) * 4,
+    process_position=(1 / 20,) * 4,
+    process_velocity=(1 / 160,) * 4,
+    initial_position=(2 / 20,) * 4,
+    initial_velocity=(10 / 160,) * 4,
+    size_powers=(1, 1),
 )
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 if __package__ in (None, ""):  # run as a file: the repository root, not this folder, is where imports start
     sys.path[0] = str(Path(__file__).resolve().parents[1])
@@ -24,6 +24,7 @@ from tracking.evaluation import evaluate_mot, print_scores
 from tracking.runner import track_sequence
 from tracking.sequences import Sequence, find_sequences, match_sequences, read_sequence
 from tracking.sources import SequenceDetections, find_detections, read_source
+from tracking.tracker_flags import TrackerFlags
 from tracking.tracks import Tracker
 
 # These belong to the benchmark; all other fields of the configuration are options of the trackers.
@@ -33,19 +34,18 @@ _OWN_FIELDS = (
 )
 
 
-@dataclass(frozen=True)
-class Mot16BenchmarkConfig:
+@dataclass(frozen=True, kw_only=True)
+class Mot16BenchmarkConfig(TrackerFlags):
     """Tracks the sequences below --gt with one or more trackers, and scores each against the ground truth.
 
-    Options of trackers that are not given take the value of the tracker's paper; each goes to those of the chosen
-    trackers that have it.
+    Options of trackers come first, then the benchmark's own.
 
     Attributes:
         gt: Folder of sequence folders (gt/gt.txt, seqinfo.ini, and img1 where crops are embedded).
         out: Folder for <method>/<sequence>.txt, result.json and the cached embeddings.
         detections: Folder of sequence folders with det/det.txt, folder of DeepSORT .npy files, or one such file; the
             ground truth's own det/det.txt when left out.
-        tracking_method: Trackers, one or more of sort, strongsort.
+        tracking_method: Trackers, one or more: botsort, bytetrack, deepocsort, deepsort, ocsort, sort, strongsort.
         reid: Checkpoint (.safetensors or .onnx) that embeds the crops; features in .npy files give way to it.
         sequences: Only these sequences, by the name of their detections or ground truth.
         sequence_map: Pairs of detection name and ground-truth name, where neither name nor number tells them.
@@ -53,24 +53,6 @@ class Mot16BenchmarkConfig:
         cache: Folder of the embedding cache; <out>/embeddings when left out.
         device: Device of the checkpoint.
         precision: Precision of the checkpoint.
-        appearance: Whether embeddings take part in StrongSORT; --no-appearance tracks by overlap and motion.
-        min_confidence: Detections below are ignored. The papers' 0.6 (StrongSORT) and 0.5 (SORT) suit their detectors;
-            public detections come thresholded already, so this default keeps nearly all of them.
-        max_age: Frames for which a track is kept without a detection.
-        n_init: Detections in a row until a track counts.
-        min_iou: SORT: lowest overlap of a track and its detection.
-        max_cosine: StrongSORT: highest appearance distance, before 0.05 for the motion cost.
-        ema: StrongSORT: moving average of the appearance; without it, the nearest of the last ones.
-        ema_momentum: StrongSORT: weight of the past in that average.
-        gallery_size: StrongSORT: how many past appearances are kept without the average.
-        motion_cost: StrongSORT: Mahalanobis distance in the cost.
-        appearance_weight: StrongSORT: weight of the appearance beside the motion cost.
-        gate: StrongSORT: highest squared Mahalanobis distance.
-        nsa: StrongSORT: measurement noise by confidence.
-        cascade: StrongSORT: DeepSORT's matching cascade in place of global assignment.
-        max_iou_distance: StrongSORT: highest 1 - IoU in the second stage.
-        coast: StrongSORT: frames for which an unseen track is still returned.
-        camera_motion: StrongSORT: ECC compensation; needs images.
     """
 
     gt: Path
@@ -84,23 +66,6 @@ class Mot16BenchmarkConfig:
     cache: Path | None = None
     device: str = "auto"
     precision: str = "fp32"
-    appearance: bool = True
-    min_confidence: float = 0.1
-    max_age: int | None = None
-    n_init: int | None = None
-    min_iou: float | None = None
-    max_cosine: float | None = None
-    ema: bool | None = None
-    ema_momentum: float | None = None
-    gallery_size: int | None = None
-    motion_cost: bool | None = None
-    appearance_weight: float | None = None
-    gate: float | None = None
-    nsa: Literal["paper", "released", "off"] | None = None
-    cascade: bool | None = None
-    max_iou_distance: float | None = None
-    coast: int | None = None
-    camera_motion: bool | None = None
 
 
 def build_trackers(config: Mot16BenchmarkConfig) -> dict[str, Tracker]:
@@ -201,7 +166,7 @@ def _with_embeddings(
         for source in sources.values():
             if source.embeddings is None:
                 raise ValueError(
-                    f"{source.name}: strongsort needs appearance and the detections have no features; "
+                    f"{source.name}: the tracker needs appearance and the detections have no features; "
                     "pass --reid CHECKPOINT, or --no-appearance, or .npy files with features"
                 )
         return dict(sources)

@@ -7,6 +7,7 @@ import numpy as np
 from tracking.association import assign, iou_distance, others
 from tracking.boxes import xysr_to_xyxy, xyxy_to_xysr
 from tracking.detections import Detections
+from tracking.intake import select_detections
 from tracking.kalman import XYSR, KalmanFilter
 from tracking.options import require_count, require_range
 from tracking.track_table import TrackTable
@@ -59,10 +60,7 @@ class Sort:
         """
         options, table = self.options, self._table
         self._frames += 1
-        box = detections.xyxy
-        keep = (detections.confidence >= options.min_confidence) & (box[:, 2:] > box[:, :2]).all(1)
-        if not keep.all():
-            detections = detections[keep]
+        detections, table.source_index = select_detections(detections, options.min_confidence)
         table.hits[table.missed > 0] = 0  # a streak ends with the first miss
         table.predict()
         measurement = xyxy_to_xysr(detections.xyxy)

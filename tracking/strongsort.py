@@ -1,13 +1,15 @@
 """StrongSORT (Du et al., arXiv 2202.13514), online part: every component of the paper is an option.
 
 With min_confidence=0.1 and nsa="released" it reproduces the authors' program on the FRCNN detections of MOT17-05 and 09
-to 0.01 HOTA. DeepSORT (arXiv 1703.07402) is the same tracker with `ema`, `motion_cost` and `nsa` off and `cascade` on.
+to 0.01 HOTA. DeepSORT (arXiv 1703.07402) is the same tracker with `ema`, `motion_cost` and `nsa` off and `cascade` on,
+in `tracking.deepsort`; StrongSORT++ adds what `tracking.offline` does afterwards.
 """
 
 from dataclasses import dataclass
 
 import numpy as np
 
+from tracking.appearance import averaged, nearest_distance
 from tracking.association import (
     FORBIDDEN,
     assign,
@@ -20,6 +22,7 @@ from tracking.association import (
 from tracking.boxes import xyah_to_xyxy, xyxy_to_xyah
 from tracking.camera_motion import CameraMotion, move_state
 from tracking.detections import Detections
+from tracking.intake import require_embeddings, select_detections, without_embeddings
 from tracking.kalman import CHI2_95_4DOF, NSA_MODES, XYAH, KalmanFilter, NsaMode, nsa_noise_factor
 from tracking.options import require_choice, require_count, require_range
 from tracking.track_table import TrackTable
@@ -113,7 +116,7 @@ class StrongSort:
         if options.camera_motion:
             if frame is None:
                 raise ValueError("frame: got None, allowed: an image (H, W, 3), since camera_motion is on")
-            move_state(table.state, self._camera.estimate(frame))
+            move_state(table.state, self._camera.estimate(frame), XYAH)
         table.predict()
         measurement = xyxy_to_xyah(detections.xyxy)
         features = normalise_rows(detections.embeddings) if detections.embeddings is not None else None
@@ -134,17 +137,10 @@ class StrongSort:
 
     def _usable(self, detections: Detections) -> Detections:
         """Returns the detections that take part, with embeddings if and only if appearance is on."""
-        box = detections.xyxy
-        keep = (detections.confidence >= self.options.min_confidence) & (box[:, 2:] > box[:, :2]).all(1)
-        usable = detections if keep.all() else detections[keep]
+        usable, self._table.source_index = select_detections(detections, self.options.min_confidence)
         if not self.options.appearance:
-            return usable if usable.embeddings is None else Detections(usable.xyxy, usable.confidence, usable.class_id)
-        if len(usable) and usable.embeddings is None:
-            raise ValueError("embeddings: got None, allowed: float (N, D); or build the tracker with appearance=False")
-        memory = self._table.extra.get("embedding")
-        if len(usable) and memory is not None and memory.shape[-1] != usable.embeddings.shape[1]:  # type: ignore[union-attr]
-            got = usable.embeddings.shape[1]  # type: ignore[union-attr]
-            raise ValueError(f"embeddings: got length {got}, allowed: {memory.shape[-1]}, as in the frames before")
+            return without_embeddings(usable)
+        require_embeddings(usable, self._table.extra.get("embedding"))
         return usable
 
     def _match(
@@ -195,10 +191,7 @@ class StrongSort:
     def _appearance_cost(self, memory: np.ndarray, features: np.ndarray) -> np.ndarray:
         if self.options.ema:
             return cosine_distance(memory, features)
-        count, size, dimension = memory.shape
-        distance = cosine_distance(memory.reshape(-1, dimension), features).reshape(count, size, -1)
-        nearest: np.ndarray = distance.min(axis=1)
-        return nearest
+        return nearest_distance(memory, features)
 
     def _new_memory(self, features: np.ndarray) -> dict[str, np.ndarray]:
         if self.options.ema:
@@ -209,6 +202,6 @@ class StrongSort:
     def _remember(self, rows: np.ndarray, features: np.ndarray) -> None:
         memory, momentum = self._table.extra["embedding"], self.options.ema_momentum
         if self.options.ema:
-            memory[rows] = normalise_rows(momentum * memory[rows] + (1 - momentum) * features)
+            memory[rows] = averaged(memory[rows], features, momentum)
         else:
             memory[rows, (self._table.hits[rows] - 1) % self.options.gallery_size] = features

@@ -17,6 +17,8 @@ class TrackTable:
         missed: int64 (N,), frames since it did so last; 0 means in this frame.
         confirmed: bool (N,).
         confidence, class_id: of the detection met last.
+        detection: int64 (N,), which detection of this frame each track met, -1 where none.
+        source_index: int64 (D,), where the tracker's detections stand among those that it was given; None: the same.
         extra: name to array, the first axis being the tracks.
     """
 
@@ -29,6 +31,8 @@ class TrackTable:
         self.confirmed = np.empty(0, bool)
         self.confidence = np.empty(0, np.float32)
         self.class_id = np.empty(0, np.int64)
+        self.detection = np.empty(0, np.int64)
+        self.source_index: np.ndarray | None = None
         self.extra: dict[str, np.ndarray] = {}
         self._next_id = 1
 
@@ -46,6 +50,7 @@ class TrackTable:
             change[size + change <= 0] = 0
             self.kalman.predict(self.state)
         self.missed += 1
+        self.detection[:] = -1
 
     def meet(
         self,
@@ -61,6 +66,7 @@ class TrackTable:
         self.missed[rows] = 0
         self.confidence[rows] = detections.confidence[columns]
         self.class_id[rows] = detections.class_id[columns]
+        self.detection[rows] = self._given(columns)
 
     def start(
         self, measurement: np.ndarray, detections: Detections, columns: np.ndarray, extra: dict[str, np.ndarray]
@@ -76,6 +82,7 @@ class TrackTable:
         self.confirmed = np.concatenate([self.confirmed, np.zeros(count, bool)])
         self.confidence = np.concatenate([self.confidence, detections.confidence[columns]])
         self.class_id = np.concatenate([self.class_id, detections.class_id[columns]])
+        self.detection = np.concatenate([self.detection, self._given(columns)])
         for name, rows in extra.items():
             self.extra[name] = np.concatenate([self.extra[name], rows]) if name in self.extra else rows
 
@@ -84,7 +91,7 @@ class TrackTable:
         if mask.all():
             return
         self.state = self.state[:, mask]
-        for name in ("track_id", "hits", "missed", "confirmed", "confidence", "class_id"):
+        for name in ("track_id", "hits", "missed", "confirmed", "confidence", "class_id", "detection"):
             setattr(self, name, getattr(self, name)[mask])
         self.extra = {name: rows[mask] for name, rows in self.extra.items()}
 
@@ -95,4 +102,7 @@ class TrackTable:
 
     def tracks(self, rows: np.ndarray, xyxy: np.ndarray) -> Tracks:
         """Returns the tracks `rows` (indices) with the boxes `xyxy`."""
-        return Tracks(xyxy, self.track_id[rows], self.confidence[rows], self.class_id[rows])
+        return Tracks(xyxy, self.track_id[rows], self.confidence[rows], self.class_id[rows], self.detection[rows])
+
+    def _given(self, columns: np.ndarray) -> np.ndarray:
+        return columns if self.source_index is None else self.source_index[columns]

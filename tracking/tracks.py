@@ -19,12 +19,15 @@ class Tracks:
         track_id: int64 (N,), from 1, unique in a frame.
         confidence: float32 (N,), of the detection that each track met last.
         class_id: int64 (N,).
+        detection_index: int64 (N,), which of the frame's detections each track met, -1 where it met none. None where
+            that is not known.
     """
 
     xyxy: np.ndarray
     track_id: np.ndarray
     confidence: np.ndarray
     class_id: np.ndarray
+    detection_index: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         count = len(self.xyxy)
@@ -32,6 +35,9 @@ class Tracks:
         object.__setattr__(self, "track_id", checked_array("track_id", self.track_id, np.int64, (count,)))
         object.__setattr__(self, "confidence", checked_array("confidence", self.confidence, np.float32, (count,)))
         object.__setattr__(self, "class_id", checked_array("class_id", self.class_id, np.int64, (count,)))
+        if self.detection_index is not None:
+            index = checked_array("detection_index", self.detection_index, np.int64, (count,))
+            object.__setattr__(self, "detection_index", index)
 
     def __len__(self) -> int:
         return len(self.xyxy)

@@ -120,39 +120,6 @@ def noisy_world(seed: int = 0) -> list[Detections]:
     return frames
 
 
-def outcome(**options) -> list[tuple]:
-    tracker = build_tracker("strongsort", **options)
-    seen = [tracker.update(frame) for frame in noisy_world()]
-    return [(tracks.track_id.tolist(), np.round(tracks.xyxy, 3).tolist()) for tracks in seen]
-
-
-@pytest.mark.parametrize(
-    "option",
-    [
-        {"min_confidence": 0.3},
-        {"appearance": False},
-        {"max_cosine": 0.1},
-        {"ema": False},
-        {"ema_momentum": 0.1},
-        {"ema": False, "gallery_size": 2},
-        {"motion_cost": False},
-        {"appearance_weight": 0.5},
-        {"gate": 4.0},
-        {"nsa": "off"},
-        {"nsa": "released"},
-        {"max_iou_distance": 0.3},
-        {"n_init": 1},
-        {"max_age": 2},
-        {"coast": 0},
-    ],
-    ids=str,
-)
-def test_every_option_changes_the_outcome(option: dict) -> None:
-    assert outcome(**option) != outcome()
-    if "gallery_size" in option:
-        assert outcome(**option) != outcome(ema=False)
-
-
 def test_the_cascade_prefers_the_track_seen_last() -> None:
     alike = (axis(0) + 0.4 * axis(1)) / np.linalg.norm(axis(0) + 0.4 * axis(1))
     both = [person(100, look=axis(0)), person(110, look=alike)]
@@ -205,7 +172,7 @@ def test_errors_say_what_is_wrong() -> None:
         tracker.update(Detections.from_xyxy([[0, 0, 5, 5]], None, np.ones((1, 3))))
     with pytest.raises(ValueError, match="embeddings: got NaN"):
         Detections.from_xyxy([[0, 0, 5, 5]], None, [[np.nan]])
-    with pytest.raises(ValueError, match=r"tracker: got 'nosort', allowed: sort, strongsort"):
+    with pytest.raises(ValueError, match=r"tracker: got 'nosort', allowed: .*sort, strongsort"):
         build_tracker("nosort")
     with pytest.raises(ValueError, match=r"option of strongsort: got 'speed', allowed: min_confidence"):
         build_tracker("strongsort", speed=3)
