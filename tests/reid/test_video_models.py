@@ -92,6 +92,12 @@ def test_order_of_frames(name: str, matters: bool) -> None:
     assert torch.allclose(first, second, atol=1e-5) != matters
 
 
+def test_the_inner_size_of_poolings_is_an_option() -> None:
+    assert build("attention").temporal.spatial.out_channels == 256
+    assert build("attention", hidden=8).temporal.spatial.out_channels == 8
+    assert (build("lstm").embedding_size, build("lstm", hidden=8).embedding_size) == (512, 8)
+
+
 def test_order_of_frames_matters_to_3d_convolutions() -> None:
     model = build("resnet3d18")
     images = clips(1, 4, 3, 32, 16)
@@ -110,13 +116,13 @@ def test_average_model_is_the_mean_of_the_backbone() -> None:
 
 
 @pytest.mark.parametrize("backbone", list_models())
-@pytest.mark.parametrize("name", ["average", "attention"])
-def test_every_backbone_pools_over_time(backbone: str, name: str) -> None:
+def test_every_backbone_pools_over_time(backbone: str) -> None:
     torch.manual_seed(0)
-    model = build_video_model(name, backbone, 3, height=64, width=32)
+    model = build_video_model("attention", backbone, 3, height=64, width=32, hidden=4)
     output = model(clips(2, 2, 3, 64, 32))
     assert output.embeddings.shape == (2, model.embedding_size)
     output.logits.sum().backward()
+    # Under several processes a parameter without a gradient is an error.
     assert all(p.grad is not None for n, p in model.named_parameters() if n.startswith("frames") and p.requires_grad)
 
 
@@ -162,6 +168,9 @@ def test_unknown_names_are_refused(arguments: tuple[str, ...], message: str) -> 
     [
         ("average", {"cam_factor": 1.0, "num_cameras": 2}, "cam_factor, num_cameras: .* images only"),
         ("average", {"width_factor": 2}, "unknown option width_factor"),
+        ("average", {"hidden": 4}, "hidden: got 4 with average, allowed: 1 or more, with attention and lstm"),
+        ("lstm", {"hidden": 0}, "hidden: got 0 with lstm"),
+        ("resnet3d18", {"hidden": 4}, "unknown option hidden"),
         ("resnet3d18", {"ibn": True}, "unknown option ibn; allowed: last_stride"),
         ("resnet3d50", {"last_stride": 3}, "last_stride: got 3"),
     ],

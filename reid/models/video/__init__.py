@@ -70,7 +70,8 @@ def build_video_model(
         num_classes: Training identities; 0 builds no classifier.
         height: Rows of the frames; the weights of "attention" depend on it, those of the others do not.
         width: Columns of the frames, likewise.
-        options: Options of the backbone, or of the 3-D network.
+        options: Options of the backbone, or of the 3-D network; and hidden, the inner size of "attention" (256 channels
+            between its convolutions) and "lstm" (512, its state and the embedding).
 
     Raises:
         ValueError: When a name or an option is unknown, or a 3-D network is given a backbone.

@@ -1,5 +1,6 @@
 """A backbone for images, frame by frame, with pooling over time."""
 
+import inspect
 from typing import Any
 
 import torch
@@ -8,6 +9,7 @@ from torch import nn
 from reid.models import GenericOptions, build_model
 from reid.models.heads import BNNeckHead
 from reid.models.output import ReIDOutput
+from reid.models.video.clips import check_clips
 from reid.models.video.temporal import TEMPORAL_POOLINGS
 
 
@@ -22,7 +24,8 @@ class FrameFeatures(nn.Module):
     """Maps frames to feature maps and, by the backbone's own pooling, to features.
 
     A backbone that ends in a `BNNeckHead` gives it away: its pooling (and projection) makes the frame features, and
-    the map before it is the map. Of any other backbone the features before BNNeck are both, as a map of 1 x 1.
+    the map before it is the map. Of any other backbone, as one with several branches, the features before BNNeck are
+    both, as a map of 1 x 1; the BNNecks themselves are taken out, because the tracklet gets one of its own.
 
     Args:
         backbone: Changed in place.
@@ -37,6 +40,9 @@ class FrameFeatures(nn.Module):
             self.pool = nn.Sequential(head.pool, head.projection)
             self.size = head.size
             backbone.head = _Through()
+        else:
+            for neck in [part for part in backbone.modules() if isinstance(part, BNNeckHead)]:
+                neck.bottleneck = nn.Identity()  # type: ignore[assignment]
         self.backbone = backbone
 
     def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -55,18 +61,33 @@ class FrameVideoModel(nn.Module):
         temporal: A key of `TEMPORAL_POOLINGS`.
         num_classes: Training identities; 0 builds no classifier.
         input_size: (height, width) of the frames.
+        hidden: Of the pooling; None takes its default. "average" has none.
 
     Attributes:
         embedding_size: D of features and embeddings.
+
+    Raises:
+        ValueError: When the pooling is unknown, or `hidden` is out of range or given to one that has none.
     """
 
-    def __init__(self, backbone: nn.Module, temporal: str, num_classes: int, input_size: tuple[int, int]) -> None:
+    def __init__(
+        self,
+        backbone: nn.Module,
+        temporal: str,
+        num_classes: int,
+        input_size: tuple[int, int],
+        hidden: int | None = None,
+    ) -> None:
         super().__init__()
         if temporal not in TEMPORAL_POOLINGS:
             raise ValueError(f"temporal: got {temporal!r}, allowed: {', '.join(TEMPORAL_POOLINGS)}")
+        pooling = TEMPORAL_POOLINGS[temporal]
+        if hidden is not None and (hidden < 1 or "hidden" not in inspect.signature(pooling).parameters):
+            raise ValueError(f"hidden: got {hidden} with {temporal}, allowed: 1 or more, with attention and lstm")
+        told = {} if hidden is None else {"hidden": hidden}
         self.frames = FrameFeatures(backbone)
         channels, height, width = self._map_shape(input_size)
-        self.temporal = TEMPORAL_POOLINGS[temporal](self.frames.size, channels, (height, width))
+        self.temporal = pooling(self.frames.size, channels, (height, width), **told)
         self.embedding_size = int(self.temporal.size)  # type: ignore[arg-type]
         self.head = BNNeckHead(self.embedding_size, num_classes, pooling="none")
 
@@ -87,8 +108,7 @@ class FrameVideoModel(nn.Module):
         Raises:
             ValueError: When images have another number of dimensions.
         """
-        if images.ndim != 5:
-            raise ValueError(f"images: got shape {tuple(images.shape)}, allowed: (B, T, 3, H, W)")
+        check_clips(images)
         shape = images.shape[:2]
         frames = images.flatten(0, 1).contiguous(memory_format=torch.channels_last)
         features, maps = self.frames(frames)
@@ -96,7 +116,12 @@ class FrameVideoModel(nn.Module):
 
 
 def frame_model(
-    temporal: str, backbone: str, num_classes: int, input_size: tuple[int, int], **options: Any
+    temporal: str,
+    backbone: str,
+    num_classes: int,
+    input_size: tuple[int, int],
+    hidden: int | None = None,
+    **options: Any,
 ) -> FrameVideoModel:
     """Builds a `FrameVideoModel` on a backbone of the zoo.
 
@@ -105,6 +130,7 @@ def frame_model(
         backbone: A name from `reid.models.list_models`.
         num_classes: Training identities.
         input_size: (height, width) of the frames.
+        hidden: See `FrameVideoModel`.
         options: The backbone's own. Camera vectors and batch renormalisation are for images only.
 
     Raises:
@@ -113,4 +139,4 @@ def frame_model(
     generic = sorted(set(options) & set(GenericOptions.__dataclass_fields__))
     if generic:
         raise ValueError(f"{', '.join(generic)}: got a value with {temporal} pooling over time, allowed: images only")
-    return FrameVideoModel(build_model(backbone, 0, **options), temporal, num_classes, input_size)
+    return FrameVideoModel(build_model(backbone, 0, **options), temporal, num_classes, input_size, hidden)

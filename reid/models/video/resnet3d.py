@@ -8,6 +8,7 @@ from torch import nn
 
 from reid.models.heads import BNNeckHead
 from reid.models.output import ReIDOutput
+from reid.models.video.clips import check_clips
 
 
 class ZeroPadShortcut(nn.Module):
@@ -125,8 +126,7 @@ class ResNet3d(nn.Module):
         Raises:
             ValueError: When images have another number of dimensions.
         """
-        if images.ndim != 5:
-            raise ValueError(f"images: got shape {tuple(images.shape)}, allowed: (B, T, 3, H, W)")
+        check_clips(images)
         x = images.transpose(1, 2)  # (B, 3, T, H, W)
         x = F.max_pool3d(F.relu(self.bn1(self.conv1(x))), 3, 2, padding=1)
         x = self.layer4(self.layer3(self.layer2(self.layer1(x))))

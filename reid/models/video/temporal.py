@@ -93,7 +93,7 @@ class LSTMPooling(nn.Module):
         return self.lstm(features)[0].mean(dim=1)
 
 
-TEMPORAL_POOLINGS: dict[str, Callable[[int, int, tuple[int, int]], nn.Module]] = {
+TEMPORAL_POOLINGS: dict[str, Callable[..., nn.Module]] = {
     "average": AveragePooling,
     "attention": AttentionPooling,
     "lstm": LSTMPooling,
