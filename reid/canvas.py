@@ -1,17 +1,15 @@
 """What all pictures share: colours, figures without global state, and files that are whole or absent."""
 
-import io
 import os
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from PIL import Image
 
-from reid.data.base import Sample
-from reid.data.crops import load_crop
 from reid.files import atomic_path
 
 SUFFIXES = (".png", ".jpg", ".jpeg")
@@ -22,8 +20,7 @@ MARKERS = ("o", "^", "s", "D", "v", "P")
 # Right and wrong differ in a mark as well, never in colour alone.
 RIGHT, WRONG, QUERY, INK = "#009e73", "#d55e00", "#1f2937", "#374151"
 SOFT, LINE = "#6b7280", "#e5e7eb"
-_CROP = (64, 128)  # width and height of a thumbnail, pixels
-_DPI = 110
+DPI = 110
 _PNG_BYTES = 600_000
 
 
@@ -43,42 +40,8 @@ def new_figure(width: float, height: float, panels: int = 1, rows: int = 1) -> t
         panels: Axes a row.
         rows: Rows of axes.
     """
-    figure = Figure(figsize=(width, height), dpi=_DPI, layout="constrained")
+    figure = Figure(figsize=(width, height), dpi=DPI, layout="constrained")
     return figure, *figure.subplots(rows, panels, squeeze=False).ravel()
-
-
-def sheet_figure(rows: int, columns: int, left: float = 1.1) -> tuple[Figure, np.ndarray]:
-    """Returns a figure for a sheet of thumbnails and its axes (rows, columns); for `draw_crop`.
-
-    Args:
-        rows: Rows of thumbnails.
-        columns: Thumbnails a row.
-        left: Space for notes at the left, inches.
-    """
-    # Places are given, not searched for: the search takes seconds for a hundred axes.
-    width, height, top, bottom = left + 0.82 * columns + 0.1, 1.66 * rows + 0.55, 0.62, 0.08
-    figure = Figure(figsize=(width, height), dpi=_DPI)
-    grid = figure.subplots(rows, columns, squeeze=False)
-    space = {"left": left / width, "right": 1 - 0.1 / width, "top": 1 - top / height, "bottom": bottom / height}
-    figure.subplots_adjust(**space, wspace=0.16, hspace=0.16)
-    return figure, grid
-
-
-def draw_crop(axes: Axes, sample: Sample, colour: str, title: str, note: str = "") -> None:
-    """Draws a thumbnail of a sample with a frame, a title above and a note at its left.
-
-    Raises:
-        FileNotFoundError: When the image is missing.
-        ValueError: When it cannot be read; the message names the file.
-    """
-    axes.imshow(np.asarray(Image.fromarray(load_crop(sample)).resize(_CROP, Image.Resampling.LANCZOS)))
-    axes.set_xticks([])
-    axes.set_yticks([])
-    axes.set_title(title, fontsize=8, color=colour, pad=4)
-    if note:
-        axes.set_ylabel(note, rotation=0, ha="right", va="center", fontsize=9, color=INK, labelpad=8)
-    for spine in axes.spines.values():
-        spine.set(edgecolor=colour, linewidth=3)
 
 
 def finish(axes: Axes, title: str, x_label: str, y_label: str, legend: Any = None) -> None:
@@ -102,9 +65,9 @@ def save_figure(figure: Figure, path: str | os.PathLike[str]) -> None:
     suffix = Path(path).suffix.lower()
     if suffix not in SUFFIXES:
         raise ValueError(f"path: got {os.fspath(path)!r}, allowed: a name that ends in {', '.join(SUFFIXES)}")
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png")
-    image = Image.open(buffer).convert("RGB")
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    image = Image.fromarray(np.asarray(canvas.buffer_rgba())[..., :3])
     with atomic_path(path) as temporary:
         if suffix == ".png":
             save_png(image, temporary)

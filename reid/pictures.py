@@ -16,14 +16,13 @@ from reid.canvas import (
     RIGHT,
     WRONG,
     colour_and_style,
-    draw_crop,
     finish,
     new_figure,
     save_figure,
-    sheet_figure,
 )
 from reid.data.base import Sample
 from reid.metrics import evaluate_rank
+from reid.thumbnail_sheet import ThumbnailSheet
 
 RowKind = Literal["mixed", "best", "random", "worst"]
 _KINDS = ("mixed", "best", "random", "worst")
@@ -130,20 +129,17 @@ def draw_ranked_lists(
     g_pids, g_camids = _ids(gallery_samples)
     precisions = evaluate_rank(matrix, q_pids, g_pids, q_camids, g_camids).ap
     rows = _choose_rows(precisions, q_pids, num_queries, seed, kind)
-    figure, grid = sheet_figure(len(rows), top + 1)
-    title = "Query, then its nearest (✓ green: same person, ✗ orange: another)"
-    figure.suptitle(title, fontsize=11, color=INK, x=0.02, ha="left")
-    for (name, q), line in zip(rows, grid, strict=True):
+    sheet = ThumbnailSheet(len(rows), top + 1, "Query, then its nearest (✓ green: same person, ✗ orange: another)")
+    for row, (name, q) in enumerate(rows):
         sample = query_samples[q]
-        draw_crop(line[0], sample, QUERY, "query", f"{name}\nAP {100 * precisions[q]:.1f} %\nid {sample.pid}")
+        sheet.note(row, f"{name}\nAP {100 * precisions[q]:.1f} %\nid {sample.pid}")
+        sheet.put(row, 0, sample, QUERY, "query")
         kept = np.flatnonzero((g_pids != sample.pid) | (g_camids != sample.camid))
         ranked = kept[np.argsort(matrix[q, kept], kind="stable")[:top]]
-        for rank, (axes, j) in enumerate(zip(line[1:], ranked), start=1):  # short galleries leave places empty
+        for rank, j in enumerate(ranked, start=1):  # short galleries leave places empty
             right = g_pids[j] == sample.pid
-            draw_crop(axes, gallery_samples[j], RIGHT if right else WRONG, f"{rank} {'✓' if right else '✗'}")
-        for axes in line[1 + len(ranked) :]:
-            axes.set_axis_off()
-    save_figure(figure, path)
+            sheet.put(row, rank, gallery_samples[j], RIGHT if right else WRONG, f"{rank} {'✓' if right else '✗'}")
+    sheet.save(path)
 
 
 def _choose_rows(

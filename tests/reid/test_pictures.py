@@ -8,6 +8,7 @@ from reid.canvas import COLOURS, RIGHT, WRONG, colour_and_style, save_png
 from reid.data.base import Sample
 from reid.distances import euclidean_distances
 from reid.pictures import _choose_rows, draw_cmc, draw_loss_curve, draw_ranked_lists
+from reid.thumbnail_sheet import ThumbnailSheet
 
 
 def assert_is_a_picture(path: Path) -> np.ndarray:
@@ -68,11 +69,29 @@ def test_ranked_lists(tmp_path, people):
     assert_is_a_picture(tmp_path / "short.jpg")
 
 
+def test_a_sheet_shows_its_images_where_they_were_put(tmp_path, people):
+    samples, _ = people
+    sheet = ThumbnailSheet(2, 3, "title")
+    sheet.put(1, 2, samples[0], RIGHT, "right")
+    sheet.note(0, "note")
+    sheet.save(tmp_path / "sheet.png")
+    pixels = assert_is_a_picture(tmp_path / "sheet.png").astype(int)
+    with Image.open(samples[0].path) as image:
+        colour = np.asarray(image).mean(axis=(0, 1))
+    place = (np.abs(pixels - colour).max(axis=2) < 40).mean(axis=0) > 0.2  # columns that the crop fills
+    assert place.sum() == pytest.approx(72, abs=6) and place.nonzero()[0].min() > 2 / 3 * pixels.shape[1]
+    frame = np.abs(pixels - [0x00, 0x9E, 0x73]).max(axis=2) < 25
+    assert frame[: len(pixels) // 2].sum() == 0 and frame.sum() > 2 * 3 * (72 + 144) - 50
+
+
 def test_frames_follow_the_identity(tmp_path, people, monkeypatch):
     drawn = []
-    monkeypatch.setattr(
-        "reid.pictures.draw_crop", lambda axes, sample, colour, title, note="": drawn.append((sample, title, colour))
-    )
+
+    class Recorder(ThumbnailSheet):
+        def put(self, row, column, sample, colour, title):
+            drawn.append((sample, title, colour))
+
+    monkeypatch.setattr("reid.pictures.ThumbnailSheet", Recorder)
     samples, means = people
     draw_ranked_lists(euclidean_distances(means[:1], means), samples[:1], samples, tmp_path / "x.png", top=5)
     (query, title, _), *ranked = drawn
