@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from reid.neighbour_search import smallest
+from reid.exact_rows import smallest
 
 _BLOCK_VALUES = 16_000_000  # similarities held at once: 64 MB
 

@@ -13,7 +13,8 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.sparse import csr_matrix
 
 from reid.distances import available_threads, map_row_blocks
-from reid.neighbour_search import Method, Say, find_neighbours, smallest, squared_block
+from reid.exact_rows import smallest, squared_block
+from reid.neighbour_search import Method, Say, find_neighbours
 from reid.neighbours import Neighbours, dot, squared_distance
 
 _BLOCK_ROWS = 256

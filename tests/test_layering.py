@@ -15,7 +15,7 @@ ALLOWED = {
     "reid.models": ("reid.models",),
     "reid.losses": ("reid.losses", "reid.distances"),
     "reid.metrics": ("reid.distances",),
-    "reid.reranking": ("reid.distances", "reid.neighbours", "reid.neighbour_search"),
+    "reid.reranking": ("reid.distances", "reid.exact_rows", "reid.neighbours", "reid.neighbour_search"),
     "reid.jaccard": ("reid.distances", "reid.neighbour_search", "reid.reranking"),
     "reid": ("reid",),
     "modification_gan": ("modification_gan", "reid.data", "reid.config", "reid.checkpoint", "reid.embedder"),

@@ -9,9 +9,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import reid.approximate_neighbours
 import reid.neighbour_search
+from reid.exact_rows import smallest
 from reid.jaccard import jaccard_graph
-from reid.neighbour_search import find_neighbours, smallest
+from reid.neighbour_search import find_neighbours
 from reid.neighbours import nearest_neighbours
 from reid.reranking import k_reciprocal_rerank
 
@@ -92,24 +94,47 @@ def test_approximate_search_says_its_recall(method):
     np.testing.assert_allclose(found.cross, exact.cross, atol=1e-3)
 
 
+def replace_search(monkeypatch, search):
+    for name in ("hnsw", "ivf"):
+        monkeypatch.setitem(reid.approximate_neighbours._SEARCHES, name, lambda features, norms, seed: search)
+
+
 @faiss
 def test_a_poor_search_says_so(monkeypatch):
     # Everything far is missed: each item's neighbours are itself and whatever comes next.
-    poor = lambda features, k, method, seed: (np.arange(len(features))[:, None] + np.arange(k)) % len(features)  # noqa: E731
-    monkeypatch.setattr(reid.neighbour_search, "_search_faiss", poor)
+    replace_search(monkeypatch, lambda items, k, effort, threads: (items[:, None] + np.arange(k)) % 2000)
     said = []
     find_neighbours(clusters(2000), 21, method="hnsw", say=said.append)
-    assert float(said[0].split()[2]) < 0.2
+    assert float(said[0].split()[2]) < 0.2 and said[0].endswith("effort 512")
+
+
+@faiss
+@pytest.mark.parametrize("enough", [8, 64, 512])
+def test_no_more_effort_than_needed(monkeypatch, enough):
+    rows = clusters(2000)
+    exact = nearest_neighbours(rows, 21).indices
+    efforts = []
+
+    def search(items, k, effort, threads):
+        efforts.append((len(items), effort))
+        return exact[items] if effort >= enough else np.tile(np.arange(k), (len(items), 1))
+
+    replace_search(monkeypatch, search)
+    said = []
+    find_neighbours(rows, 21, method="ivf", say=said.append)
+    tried = [effort for effort in (8, 16, 32, 64, 128, 256, 512) if effort <= enough]
+    assert efforts == [(256, effort) for effort in tried] + [(2000, enough)]
+    assert "recall 1.0000" in said[0] and said[0].endswith(f"effort {enough}")
 
 
 @faiss
 def test_rows_that_faiss_leaves_short_are_searched_exactly(monkeypatch):
-    def short(features, k, method, seed):
-        found = np.full((len(features), k), -1)
-        found[:, 0] = (np.arange(len(features)) + 1) % len(features)
+    def short(items, k, effort, threads):
+        found = np.full((len(items), k), -1)
+        found[:, 0] = (items + 1) % 300
         return found
 
-    monkeypatch.setattr(reid.neighbour_search, "_search_faiss", short)
+    replace_search(monkeypatch, short)
     rows = np.random.default_rng(3).integers(0, 9, (300, 4)).astype(np.float32)
     same(find_neighbours(rows, 9, 70, method="ivf", say=lambda text: None), nearest_neighbours(rows, 9, 70))
 
