@@ -8,16 +8,38 @@ from typing import Any
 
 from torch import nn
 
+from reid.models.agw import AGW
 from reid.models.cares18 import cares18
+from reid.models.emares18 import emares18
 from reid.models.options import GenericOptions
+from reid.models.osnet import osnet_ibn_x1_0, osnet_x0_5, osnet_x0_25, osnet_x0_75, osnet_x1_0
+from reid.models.osnet_ain import osnet_ain_x1_0
 from reid.models.output import ReIDOutput
+from reid.models.plr_osnet import plr_osnet
 from reid.models.renorm import convert_to_renorm
+from reid.models.resnet import resnet18, resnet50
+from reid.models.resnet_ibn import resnet18_ibn_a, resnet50_ibn_a
+from reid.models.sedense18 import sedense18
 from reid.models.seres18 import seres18
 
 __all__ = ["MODELS", "GenericOptions", "ReIDOutput", "build_model", "list_models"]
 
 MODELS: dict[str, Callable[..., nn.Module]] = {
+    "agw": AGW,
     "cares18": cares18,
+    "emares18": emares18,
+    "osnet_ain_x1_0": osnet_ain_x1_0,
+    "osnet_ibn_x1_0": osnet_ibn_x1_0,
+    "osnet_x0_25": osnet_x0_25,
+    "osnet_x0_5": osnet_x0_5,
+    "osnet_x0_75": osnet_x0_75,
+    "osnet_x1_0": osnet_x1_0,
+    "plr_osnet": plr_osnet,
+    "resnet18": resnet18,
+    "resnet18_ibn_a": resnet18_ibn_a,
+    "resnet50": resnet50,
+    "resnet50_ibn_a": resnet50_ibn_a,
+    "sedense18": sedense18,
     "seres18": seres18,
 }
 

@@ -19,7 +19,7 @@ CONTAINERS = ("state_dict", "model", "state_dict_ema", "model_state_dict", "teac
 # Wrappers (DataParallel, torch.compile) put these before each name.
 PREFIXES = ("module.", "_orig_mod.")
 # torchreid keeps its scores in the checkpoint as numbers of NumPy.
-SAFE = [
+SAFE: list[Any] = [
     np.dtype,
     np.dtypes.Float32DType,
     np.dtypes.Float64DType,

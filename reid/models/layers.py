@@ -122,9 +122,54 @@ class TripletAttention(nn.Module):
         return (by_height + by_width + self.height_width(x)) / 3.0
 
 
+class EfficientMultiScaleAttention(nn.Module):
+    """Efficient multi-scale attention, EMA (Ouyang et al., arXiv 2305.13563), on groups of channels.
+
+    One path gates along height and width, as coordinate attention does, and normalises; the other one is a 3 x 3
+    convolution. Each path's channel weights (softmax over the means of the channels) sum up the other path's map, and
+    the two sums together gate each position of the group.
+
+    Args:
+        channels: Channels of the input.
+        groups: Groups that share one set of weights, as in the authors' release.
+
+    Raises:
+        ValueError: When the groups do not divide the channels.
+    """
+
+    def __init__(self, channels: int, groups: int = 32) -> None:
+        super().__init__()
+        if channels % groups:
+            raise ValueError(f"channels: got {channels}, allowed: multiples of the {groups} groups")
+        self.groups = groups
+        inner = channels // groups
+        self.conv1x1 = nn.Conv2d(inner, inner, 1)
+        self.conv3x3 = nn.Conv2d(inner, inner, 3, padding=1)
+        self.norm = nn.GroupNorm(inner, inner)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Gates (B, C, H, W)."""
+        height, width = x.shape[2:]
+        grouped = x.reshape(-1, x.shape[1] // self.groups, height, width)  # (B * groups, c, H, W)
+        rows = grouped.mean(dim=3, keepdim=True)
+        columns = grouped.mean(dim=2, keepdim=True).transpose(2, 3)
+        rows, columns = self.conv1x1(torch.cat([rows, columns], dim=2)).split([height, width], dim=2)
+        first = self.norm(grouped * rows.sigmoid() * columns.transpose(2, 3).sigmoid())
+        second = self.conv3x3(grouped)
+        crossed = _summed(first, second) + _summed(second, first)
+        return (grouped * crossed.sigmoid()).view_as(x)
+
+
+def _summed(weighing: torch.Tensor, summed: torch.Tensor) -> torch.Tensor:
+    """Sums the channels of (N, c, H, W) by weights from the means of another map's channels, to (N, 1, H, W)."""
+    weights = weighing.mean(dim=(2, 3), keepdim=True).softmax(dim=1)
+    return (weights * summed).sum(dim=1, keepdim=True)
+
+
 ATTENTIONS: dict[str, Callable[[int], nn.Module]] = {
     "coordinate": CoordinateAttention,
     "triplet": TripletAttention,
+    "ema": EfficientMultiScaleAttention,
     "se": SEBlock,
     "none": lambda channels: nn.Identity(),
 }

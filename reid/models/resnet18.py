@@ -1,9 +1,10 @@
-"""The ResNet-18 trunk that cares18 and seres18 share."""
+"""The ResNet-18 trunk that cares18 and its relatives share."""
 
 import torch
 import torch.nn.functional as F
 from torch import nn
 
+from reid.models.foreign_names import renamed
 from reid.models.heads import BNNeckHead
 from reid.models.layers import IBN, build_attention
 from reid.models.output import ReIDOutput
@@ -43,33 +44,51 @@ class AttentionResNet18(nn.Module):
         ibn: Half instance normalisation in the first normalisation of each block of stages 1 to 3 (arXiv 1807.09441);
             False has batch normalisation throughout.
         pooling: A key of `reid.models.heads.POOLINGS`.
+        last_stride: 1, or 2 as in ResNet.
+        head: Stands in the place of the usual `BNNeckHead`.
+
+    Raises:
+        ValueError: When an option is none of these.
     """
 
     embedding_size = 512
+    block: type[AttentionBlock] = AttentionBlock
 
-    def __init__(self, num_classes: int, attention: str, ibn: bool = True, pooling: str = "gem") -> None:
+    def __init__(
+        self,
+        num_classes: int,
+        attention: str,
+        ibn: bool = True,
+        pooling: str = "gem",
+        last_stride: int = 1,
+        head: BNNeckHead | None = None,
+    ) -> None:
         super().__init__()
+        check_last_stride(last_stride)
         self.conv1 = nn.Conv2d(3, 64, 7, 2, padding=3, bias=False)
         self.bn1 = nn.BatchNorm2d(64)
         self.layer1 = self._stage(64, 64, 1, ibn, attention)
         self.layer2 = self._stage(64, 128, 2, ibn, attention)
         self.layer3 = self._stage(128, 256, 2, ibn, attention)
-        self.layer4 = self._stage(256, 512, 1, False, attention)
+        self.layer4 = self._stage(256, 512, last_stride, False, attention)
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
-        self.head = BNNeckHead(512, num_classes, pooling)
+        self.head = BNNeckHead(512, num_classes, pooling) if head is None else head
 
-    @staticmethod
-    def _stage(in_channels: int, channels: int, stride: int, ibn: bool, attention: str) -> nn.Sequential:
+    def _stage(self, in_channels: int, channels: int, stride: int, ibn: bool, attention: str) -> nn.Sequential:
         return nn.Sequential(
-            AttentionBlock(in_channels, channels, stride, ibn, attention),
-            AttentionBlock(channels, channels, 1, ibn, attention),
+            self.block(in_channels, channels, stride, ibn, attention),
+            self.block(channels, channels, 1, ibn, attention),
         )
 
     def add_cameras(self, num_cameras: int, factor: float) -> None:
         """Adds camera vectors behind BNNeck."""
         self.head.add_cameras(num_cameras, factor)
+
+    def foreign_state(self, state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        """Gives weights of ResNet-18 and ResNet-18-IBN-a (torchvision, timm, IBN-Net) our names."""
+        return renamed(state)
 
     def forward(self, images: torch.Tensor, camids: torch.Tensor | None = None) -> ReIDOutput:
         """Maps normalised images (B, 3, H, W) to a `ReIDOutput` with 512 features and embeddings.
@@ -80,3 +99,9 @@ class AttentionResNet18(nn.Module):
         """
         x = F.max_pool2d(self.bn1(self.conv1(images)), 3, 2, padding=1)
         return self.head(self.layer4(self.layer3(self.layer2(self.layer1(x)))), camids)
+
+
+def check_last_stride(last_stride: int) -> None:
+    """Raises a ValueError when the stride of the last stage is neither 1 nor 2."""
+    if last_stride not in (1, 2):
+        raise ValueError(f"last_stride: got {last_stride}, allowed: 1, 2")

@@ -97,6 +97,11 @@ class TimmBackbone(nn.Module):
         else:
             self.head.add_cameras(num_cameras, factor)
 
+    def foreign_state(self, state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        """Gives timm's weights of this network our names; what timm's classifier holds keeps its own."""
+        inside = set(self.trunk.state_dict())
+        return {f"trunk.{name}" if name in inside else name: tensor for name, tensor in state.items()}
+
     def forward(self, images: torch.Tensor, camids: torch.Tensor | None = None) -> ReIDOutput:
         """Maps normalised images (B, 3, H, W) to a `ReIDOutput`.
 
