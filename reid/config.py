@@ -1,6 +1,7 @@
 """From a frozen dataclass to a command line, with defaults from YAML."""
 
 import dataclasses
+import itertools
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -16,7 +17,8 @@ def parse_config(config_class: type[Config], arguments: Sequence[str] | None = N
     """Reads a configuration from the command line.
 
     `--config FILE.yaml` may stand anywhere and gives defaults; what the command line says itself wins. Unknown options
-    end the program with the known ones, like every error of the command line.
+    end the program with the known ones, like every error of the command line. A flag that may be left out (bool | None)
+    is said like any other, --x or --no-x, or as --x True.
 
     Args:
         config_class: A frozen dataclass; its docstring and field docstrings are the help.
@@ -39,7 +41,23 @@ def parse_config(config_class: type[Config], arguments: Sequence[str] | None = N
             break
     # YAML values go through the same parser as the command line, ahead of it, so that the latter wins.
     from_file = [] if path is None else _arguments(path, config_class)
-    return tyro.cli(config_class, args=[*from_file, *left])
+    return tyro.cli(config_class, args=[*from_file, *_spelt_out(left, config_class)])
+
+
+def _spelt_out(arguments: Sequence[str], config_class: type[Any]) -> list[str]:
+    """Writes flags that may be left out as tyro wants them: --x True for --x, --x False for --no-x."""
+    types = _option_types(config_class).items()
+    flags = {name for name, hint in types if hint == bool | None}
+    spelt: list[str] = []
+    for argument, following in itertools.zip_longest(arguments, arguments[1:], fillvalue=""):
+        name = argument.removeprefix("--").replace("-", "_") if argument.startswith("--") else ""
+        if name in flags and following not in ("True", "False", "None"):
+            spelt += [argument, "True"]
+        elif name.removeprefix("no_") in flags and name not in flags:
+            spelt += [f"--{name.removeprefix('no_')}", "False"]
+        else:
+            spelt.append(argument)
+    return spelt
 
 
 def _arguments(path: Path, config_class: type[Any]) -> list[str]:
@@ -56,9 +74,13 @@ def _arguments(path: Path, config_class: type[Any]) -> list[str]:
     unknown = sorted(str(key) for key in values if str(key).replace("-", "_") not in known)
     if unknown:
         raise ValueError(f"{path}: unknown option {', '.join(unknown)}; allowed: {', '.join(known)}")
+    meant = unless_told(config_class)
     arguments: list[str] = []
     for key, value in values.items():
         name = str(key).replace("_", "-")
+        if value is not None and value == meant.get(str(key).replace("-", "_")):
+            # A run of an earlier version lists all its options, also those that it was not told.
+            continue
         if value is None:
             arguments += [f"--{name}", "None"]
         elif isinstance(value, bool) and known[str(key).replace("-", "_")] is bool:
@@ -73,6 +95,19 @@ def _arguments(path: Path, config_class: type[Any]) -> list[str]:
 def option_names(config_class: type[Any]) -> list[str]:
     """Returns the options of a dataclass, those of nested groups among the others."""
     return list(_option_types(config_class))
+
+
+def unless_told(config_class: type[Any]) -> dict[str, Any]:
+    """Returns what options that are None stand for: `UNLESS_TOLD` of the dataclass and of its nested groups.
+
+    Such an option is None by default, and not that value, where being told makes a difference: it is an error when
+    another option leaves it without effect.
+    """
+    meant = dict(getattr(config_class, "UNLESS_TOLD", {}))
+    for hint in get_type_hints(config_class).values():
+        if isinstance(hint, type) and dataclasses.is_dataclass(hint):
+            meant |= unless_told(hint)
+    return meant
 
 
 def _option_types(config_class: type[Any]) -> dict[str, Any]:

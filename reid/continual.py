@@ -88,8 +88,17 @@ def choose_unlabelled(target: ReIDDataset, options: ContinualOptions) -> Unlabel
 
     Raises:
         FileNotFoundError: When the folder is missing.
-        ValueError: When the folder holds no image.
+        ValueError: When the folder holds no image, or an option is about cameras that are unknown.
     """
+    unlabelled = _chosen(target, options)
+    if options.camera_bias is not None and not unlabelled.cameras_known:
+        raise ValueError(
+            f"camera_bias: got {options.camera_bias} with {unlabelled.origin}, whose cameras are unknown; leave it out"
+        )
+    return unlabelled
+
+
+def _chosen(target: ReIDDataset, options: ContinualOptions) -> Unlabelled:
     test = [*target.query, *target.gallery]
     if options.unlabelled is not None:
         samples = read_unlabelled(options.unlabelled)

@@ -2,7 +2,7 @@
 
 import dataclasses
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 
 @dataclasses.dataclass(frozen=True)
@@ -12,6 +12,8 @@ class ContinualOptions:
     Raises:
         ValueError: When a value is outside its range, or an option is given that has no effect.
     """
+
+    UNLESS_TOLD: ClassVar[dict[str, Any]] = {"camera_bias": True}
 
     continual: bool = False
     """After the training, goes on with images without labels: those of the test set (transductive, as the original
@@ -34,8 +36,8 @@ class ContinualOptions:
     """Neighbourhoods of the Jaccard graph, 20 unless told."""
     cluster_k2: int | None = None
     """Neighbours whose weights are averaged in the Jaccard graph, 6 unless told."""
-    camera_bias: bool = True
-    """Removes what the images of a camera have in common before clustering."""
+    camera_bias: bool | None = None
+    """Removes what the images of a camera have in common before clustering; done unless told, if cameras are known."""
     cluster_backend: Literal["auto", "scikit-learn", "cuml"] | None = None
     """Who clusters; auto, the default, takes cuML when it is installed and there is a GPU."""
     continual_epochs: int | None = None
@@ -62,6 +64,7 @@ class ContinualOptions:
             raise ValueError(f"cross_dataset: got {self.cross_dataset} without --cross-domain, which names its folder")
         if self.continual:
             self._check_images()
+            self._check_epochs()
             return
         for field in dataclasses.fields(self):
             if not field.name.startswith("cross_") and getattr(self, field.name) != field.default:
@@ -77,6 +80,13 @@ class ContinualOptions:
                 "continual_on: got train without --cross-domain; the training images of the own set have labels"
             )
 
+    def _check_epochs(self) -> None:
+        epochs, step = self.epochs(), self.continual_step_epochs
+        if not epochs and self.continual_lr is not None:
+            raise ValueError(f"continual_lr: got {self.continual_lr} with continual_epochs 0, allowed: with some")
+        if step is not None and step >= epochs:
+            raise ValueError(f"continual_step_epochs: got {step}, allowed: below the {epochs} continual_epochs")
+
     def epochs(self) -> int:
         """Returns the passes over source and pseudo-labelled images."""
         return 40 if self.continual_epochs is None else self.continual_epochs
@@ -84,9 +94,8 @@ class ContinualOptions:
     def clustering(self) -> dict[str, Any]:
         """Returns what `reid.pseudo_labels.cluster` is told; the rest is left to it."""
         names = {"eps": "eps", "min_samples": "min_samples", "cluster_k1": "k1", "cluster_k2": "k2"}
-        names["cluster_backend"] = "backend"
-        told = {theirs: getattr(self, ours) for ours, theirs in names.items() if getattr(self, ours) is not None}
-        return told | {"camera_bias": self.camera_bias}
+        names |= {"cluster_backend": "backend", "camera_bias": "camera_bias"}
+        return {theirs: getattr(self, ours) for ours, theirs in names.items() if getattr(self, ours) is not None}
 
     def optimisation_changes(self) -> dict[str, Any]:
         """Returns what `dataclasses.replace` puts into the training's `OptimisationOptions`: Adam and StepLR."""

@@ -16,12 +16,13 @@ from rich.console import Console
 from torch import nn
 
 from reid.checkpoint import Card, save_checkpoint
-from reid.config import option_values, run_entry_point
+from reid.config import option_values, run_entry_point, unless_told
 from reid.continual import choose_unlabelled
 from reid.continual_training import continue_training
 from reid.data.base import ReIDDataset
 from reid.embedder import Embedder
 from reid.engine import Trainer
+from reid.epoch_reports import Store, epoch_reporter, keep_best
 from reid.evaluation import embed_samples, protocol_of, rank, scores_of
 from reid.models import build_model
 from reid.records import repository_commit, score_record
@@ -53,7 +54,7 @@ class Session:
 
     def model_options(self) -> dict[str, Any]:
         """Returns the options of `build_model`."""
-        return self.config.network.model_options(self.data.num_cameras, self.config.sampling.num_instances)
+        return self.config.network.model_options(self.data.num_cameras, self.config.sampling.instances())
 
 
 def _open(config: TrainConfig, accelerator: Accelerator) -> Session:
@@ -72,7 +73,13 @@ def _open(config: TrainConfig, accelerator: Accelerator) -> Session:
     if continual.continual:
         # A folder without images is an error now, not after hours of training.
         choose_unlabelled(_target(tests, config), continual)
-    folder = RunFolder(config.run, option_values(config), console.print, main=accelerator.is_main_process)
+    folder = RunFolder(
+        config.run,
+        option_values(config),
+        console.print,
+        main=accelerator.is_main_process,
+        unless_told=unless_told(TrainConfig),
+    )
     return Session(config, accelerator, console.print, data, tests, folder)
 
 
@@ -98,27 +105,17 @@ def _reporter(
     session: Session, trainer: Callable[[], Trainer], first: int, epochs: int, protocol: str
 ) -> Callable[[dict[str, float]], None]:
     """Returns what stores an epoch's row, with scores where they are due; epochs count on from `first`."""
-    every, last = session.config.run.eval_every, first + epochs
-
-    def scored(epoch: int) -> dict[str, Any]:
-        with trainer().weights_to_keep() as model:
-            scores = _score(model, session.tests[0], session)
-            _keep_best(session, model, trainer(), epoch, _record(session, session.tests[0], scores, protocol))
-        return {name: float(value) for name, value in scores.items()} | {"protocol": protocol}
-
-    def on_epoch_end(row: dict[str, Any]) -> None:
-        epoch = first + int(row["epoch"])
-        row = row | {"epoch": float(epoch)}
-        if session.folder.log is None:
-            return
-        if every and epoch % every == 0 and epoch < last:
-            row |= scored(epoch)
-        session.folder.log.write(row)
-        shown = {name: value if isinstance(value, str) else f"{value:.4g}" for name, value in row.items()}
-        terms = " ".join(f"{name} {value}" for name, value in shown.items() if name != "epoch")
-        session.say(f"epoch {epoch}/{last} {terms}")
-
-    return on_epoch_end
+    test = session.tests[0]
+    return epoch_reporter(
+        session.folder,
+        trainer,
+        lambda model: _record(session, test, _score(model, test, session), protocol),
+        _store(session, trainer),
+        session.say,
+        epochs=epochs,
+        every=session.config.run.eval_every,
+        first=first,
+    )
 
 
 def _train(session: Session, batch_size: int) -> Trainer:
@@ -172,20 +169,25 @@ def _continue(session: Session, source: Trainer, batch_size: int) -> None:
     _store_and_score(session, trainer, session.folder.last, adaptation.protocol, facts)
 
 
-def _store(session: Session, model: nn.Module, trainer: Trainer, path: Path, scores: list[dict[str, Any]]) -> None:
+def _store(session: Session, trainer: Callable[[], Trainer]) -> Store:
+    """Returns what writes a network of a trainer and its score records to a checkpoint."""
     accelerator = session.accelerator
     launch = {"mixed_precision": accelerator.mixed_precision, "num_processes": accelerator.num_processes}
-    card = Card(
-        backbone=session.config.network.backbone,
-        options=session.model_options(),
-        num_classes=int(trainer.loss.num_classes),  # type: ignore[arg-type]
-        embedding_size=int(model.embedding_size),  # type: ignore[arg-type]
-        preprocessing=session.config.network.preprocessing(),
-        config=option_values(session.config) | launch,
-        commit=repository_commit(),
-        scores=scores,
-    )
-    save_checkpoint(path, model.state_dict(), card)
+
+    def store(model: nn.Module, path: Path, scores: list[dict[str, Any]]) -> None:
+        card = Card(
+            backbone=session.config.network.backbone,
+            options=session.model_options(),
+            num_classes=int(trainer().loss.num_classes),  # type: ignore[arg-type]
+            embedding_size=int(model.embedding_size),  # type: ignore[arg-type]
+            preprocessing=session.config.network.preprocessing(),
+            config=option_values(session.config) | launch,
+            commit=repository_commit(),
+            scores=scores,
+        )
+        save_checkpoint(path, model.state_dict(), card)
+
+    return store
 
 
 def _record(session: Session, test: TestSet, scores: dict[str, Any], protocol: str) -> dict[str, Any]:
@@ -193,30 +195,25 @@ def _record(session: Session, test: TestSet, scores: dict[str, Any], protocol: s
     return record | protocol_of(test.data.cameras_known) | {"distance": "Euclidean"}
 
 
-def _keep_best(session: Session, model: nn.Module, trainer: Trainer, epoch: int, record: dict[str, Any]) -> None:
-    if session.folder.is_best(record["scores"]["mAP"], epoch, record["protocol"]):
-        chosen = {"epoch": epoch, "note": "this epoch was chosen by its mAP on this test split"}
-        _store(session, model, trainer, session.folder.best, [record | chosen])
-
-
 def _store_and_score(session: Session, trainer: Trainer, path: Path, protocol: str, facts: dict[str, Any]) -> None:
     """Ends a training: the main process stores the weights and scores them, the others wait."""
     run = session.config.run
-    epoch = run.epochs + (session.config.continual.epochs() if facts else 0)  # facts of the adaptation
+    epoch = session.config.epochs() if facts else run.epochs  # facts of the adaptation
     # Without accelerate's autocast wrapper: the scores in the card are those of the stored float32 weights.
     model = trainer.finish()
     if session.accelerator.is_main_process:
+        store = _store(session, lambda: trainer)
         # Stored before it is scored: an unreadable test image must not cost the training.
-        _store(session, model, trainer, path, [])
+        store(model, path, [])
         records = []
         for test in session.tests:
             scores = _score(model, test, session)
             records.append(_record(session, test, scores, protocol) | facts)
             ratios = " ".join(f"{name} {100 * scores[name]:.1f}" for name in ("Rank-1", "mAP", "mINP"))
             session.say(f"wrote {path}; {test.name}, Euclidean, {protocol}: {ratios}")
-        _store(session, model, trainer, path, records)
+        store(model, path, records)
         if run.eval_every:
-            _keep_best(session, model, trainer, epoch, records[0])
+            keep_best(session.folder, model, records[0], epoch, store)
         session.folder.write_result(records)
     session.accelerator.wait_for_everyone()
 

@@ -97,6 +97,11 @@ class LossConfig:
         if sampler == "random" and pairs:
             raise ValueError(f"sampler: got random with {pairs[0]}_weight above 0, which needs pairs; allowed: pk")
 
+    def check_center_rate(self, center_lr: float | None) -> None:
+        """Raises a ValueError when the centers have a learning rate and no loss."""
+        if center_lr is not None and not self.center_weight:
+            raise ValueError(f"center_lr: got {center_lr} with center_weight 0, which it would not act on")
+
     def _given(self) -> dict[str, Any]:
         return {name: getattr(self, name) for name in _NEEDS if getattr(self, name) is not None}
 

@@ -5,7 +5,7 @@ import importlib
 import importlib.util
 import math
 from collections.abc import Callable, Iterable
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import torch
 import tyro
@@ -22,6 +22,8 @@ class OptimisationOptions:
     Raises:
         ValueError: When a value is outside its range, or an option is given that another one leaves without effect.
     """
+
+    UNLESS_TOLD: ClassVar[dict[str, Any]] = {"center_lr": 0.5}
 
     optimizer: Literal["adam", "adamw", "sgd"] = "adam"
     """Optimiser of the network."""
@@ -50,8 +52,8 @@ class OptimisationOptions:
     """Decay of the moving average of the weights, which is then what is scored and stored; 0 keeps none."""
     freeze_epochs: int = 0
     """First epochs that train the head alone, with the backbone as in inference."""
-    center_lr: float = 0.5
-    """Learning rate of the centers of the center loss."""
+    center_lr: float | None = None
+    """Learning rate of the centers of the center loss, 0.5 unless told."""
     activation_checkpointing: bool = False
     """Computes the backbone's inner values again in the backward pass instead of keeping them: less memory, slower."""
 
@@ -64,7 +66,7 @@ class OptimisationOptions:
             "accumulate": (self.accumulate >= 0, "0 (as launched) or more"),
             "ema": (0.0 <= self.ema < 1.0, "0 (off) to below 1"),
             "freeze_epochs": (self.freeze_epochs >= 0, "0 or more"),
-            "center_lr": (self.center_lr > 0, "above 0"),
+            "center_lr": (self.center_rate() > 0, "above 0"),
             "milestones": (list(self.milestones) == sorted(set(self.milestones)), "rising epochs"),
             "decay": (self.decay is None or 0 < self.decay <= 1, "above 0, to 1"),
         }
@@ -74,6 +76,22 @@ class OptimisationOptions:
         self._check_schedule()
         if self.fused == "on" and self.optimizer == "sgd":
             raise ValueError("fused: got on with optimizer sgd, allowed: with adam or adamw")
+
+    def center_rate(self) -> float:
+        """Returns the learning rate of the centers."""
+        return self.UNLESS_TOLD["center_lr"] if self.center_lr is None else self.center_lr
+
+    def check_epochs(self, epochs: int) -> None:
+        """Raises a ValueError when an epoch that an option names lies outside a training of so many.
+
+        A training of 0 epochs writes the untrained network, whatever else it is told.
+        """
+        if self.freeze_epochs > epochs:
+            raise ValueError(f"freeze_epochs: got {self.freeze_epochs}, allowed: 0 to the {epochs} epochs")
+        if epochs and self.milestones and self.milestones[-1] >= epochs:
+            raise ValueError(f"milestones: got {self.milestones[-1]}, allowed: below the {epochs} epochs")
+        if epochs and self.step_epochs is not None and self.step_epochs >= epochs:
+            raise ValueError(f"step_epochs: got {self.step_epochs}, allowed: below the {epochs} epochs")
 
     def _check_schedule(self) -> None:
         for name, schedule, given in (

@@ -2,7 +2,7 @@
 
 import dataclasses
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import tyro
 
@@ -147,22 +147,25 @@ class RunOptions:
         ValueError: When a value is outside its range, or an option is given that another one leaves without effect.
     """
 
+    UNLESS_TOLD: ClassVar[dict[str, Any]] = {"accelerate": False}  # said by files of earlier versions alone
+
     out: Path = Path("runs/train")
     """Folder of the run: config.yaml, metrics.jsonl, tensorboard, curves.png, model.safetensors and card, states."""
     epochs: int = 60
     """Passes over the training split; 0 writes the untrained network."""
     eval_every: int = 0
-    """Scores the test split every so many epochs as well, and keeps best.safetensors; 0 only at the end."""
+    """Scores the test split every so many epochs as well, and keeps the best network, in best.safetensors or, once it
+    has learnt from test images, in best-transductive.safetensors; 0 only at the end."""
     resume: bool = False
     """Goes on from the newest state in the run's folder, if there is one; give the same command otherwise."""
     state_every: int = 1
-    """Epochs between two states; 0 writes none."""
+    """Epochs between two states, the last of which is that of the last epoch; 0 writes none at the ends of epochs."""
     state_steps: int = 0
-    """Batches between two states within an epoch; 0 writes none there."""
+    """Batches between two states within an epoch, each at the next whole step of the optimiser; 0 writes none there."""
     log: Literal["files", "wandb"] = "files"
     """wandb sends the rows there as well (WANDB_MODE=offline keeps them here)."""
-    accelerate: bool = False
-    """Accepted for the sake of older command lines: accelerate is always on."""
+    accelerate: bool | None = None
+    """Accepted for the sake of older command lines: accelerate is always on, and cannot be turned off."""
     precision: Annotated[Precision, tyro.conf.arg(aliases=["--mixed-precision"])] = "launcher"
     """Of the network's arithmetic; launcher takes what accelerate was launched with."""
     compile: bool = False
@@ -183,6 +186,8 @@ class RunOptions:
         }.items():
             if getattr(self, name) < 0:
                 raise ValueError(f"{name}: got {getattr(self, name)}, allowed: {allowed}")
+        if self.accelerate is False:
+            raise ValueError("accelerate: got False, allowed: True; every training goes through accelerate")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -206,11 +211,11 @@ class TrainConfig:
     def __post_init__(self) -> None:
         if self.optimisation.activation_checkpointing and self.run.compile:
             raise ValueError("activation_checkpointing: got True with --compile, allowed: one of them")
-        if self.optimisation.freeze_epochs > self.run.epochs:
-            raise ValueError(
-                f"freeze_epochs: got {self.optimisation.freeze_epochs}, allowed: 0 to the {self.run.epochs} epochs"
-            )
+        self.optimisation.check_epochs(self.run.epochs)
+        if self.run.eval_every > self.epochs():
+            raise ValueError(f"eval_every: got {self.run.eval_every}, allowed: 0 to the {self.epochs()} epochs")
         self.loss.check_sampler(self.sampling.sampler)
+        self.loss.check_center_rate(self.optimisation.center_lr)
         if self.network.renorm_pk and self.sampling.sampler == "random":
             raise ValueError("renorm_pk: got True with sampler random, allowed: with P x K batches")
         if self.continual.cross_domain is not None and len(self.data.names()) > 1:
@@ -221,6 +226,10 @@ class TrainConfig:
                 f"{others[0]}: got a folder with --sie, whose vectors are those of the training set's cameras; "
                 "allowed: without --sie, or with --cam-factor 0"
             )
+
+    def epochs(self) -> int:
+        """Returns the epochs of the training and of the continual training after it."""
+        return self.run.epochs + (self.continual.epochs() if self.continual.continual else 0)
 
     def training(self) -> TrainingOptions:
         """Returns what `reid.training.build_image_trainer` is told."""

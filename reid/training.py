@@ -8,7 +8,7 @@ process works on an equal share of them. A training depends on the global batch,
 import dataclasses
 import os
 from collections.abc import Callable
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
 import torch
 import tyro
@@ -46,26 +46,39 @@ class SamplingOptions:
     """Which images make a batch.
 
     Raises:
-        ValueError: When a value is outside its range, or the two sizes do not fit.
+        ValueError: When a value is outside its range, the two sizes do not fit, or an option has no effect.
     """
+
+    UNLESS_TOLD: ClassVar[dict[str, Any]] = {"num_instances": 4}
 
     batch_size: Annotated[int, tyro.conf.arg(aliases=["--bs"])] = 64
     """Images a batch and process: identities x instances."""
-    num_instances: Annotated[int, tyro.conf.arg(aliases=["--instance"])] = 4
-    """Images an identity in a batch."""
+    num_instances: Annotated[int | None, tyro.conf.arg(aliases=["--instance"])] = None
+    """Images an identity in a batch, 4 unless told; not with random batches."""
     sampler: Literal["pk", "camera-balanced", "random"] = "pk"
     """P identities with K images each; the same with each identity's cameras in turn; or random images, for losses
-    that need no pairs (num_instances is without effect then)."""
+    that need no pairs."""
 
     def __post_init__(self) -> None:
-        if self.num_instances < 1 or self.batch_size < 1:
+        if self.instances() < 1 or self.batch_size < 1:
             raise ValueError(
-                f"batch_size, num_instances: got {self.batch_size}, {self.num_instances}, allowed: 1 or more"
+                f"batch_size, num_instances: got {self.batch_size}, {self.instances()}, allowed: 1 or more"
             )
-        if self.sampler != "random" and self.batch_size % self.num_instances:
+        if self.sampler == "random" and self.num_instances is not None:
             raise ValueError(
-                f"batch_size: got {self.batch_size}, allowed: a multiple of num_instances ({self.num_instances})"
+                f"num_instances: got {self.num_instances} with sampler random, which it would not act on; allowed: "
+                "with pk and camera-balanced"
             )
+        if self.sampler != "random" and self.batch_size % self.instances():
+            raise ValueError(
+                f"batch_size: got {self.batch_size}, allowed: a multiple of num_instances ({self.instances()})"
+            )
+
+    def instances(self) -> int:
+        """Returns the images an identity in a batch; 1 for random batches, which promise no second one."""
+        if self.sampler == "random" and self.num_instances is None:
+            return 1
+        return self.UNLESS_TOLD["num_instances"] if self.num_instances is None else self.num_instances
 
 
 @dataclasses.dataclass(frozen=True)
@@ -129,25 +142,28 @@ def build_sampler(
     """Builds this process's share of the sampler.
 
     Raises:
-        ValueError: When the images do not fill a batch of all processes.
+        ValueError: When the images do not fill a batch of all processes, or cannot be balanced.
     """
     count = accelerator.num_processes
     classes = [labels[sample.pid] for sample in samples]
-    num_pids = options.batch_size * count // options.num_instances
+    instances = options.instances()
+    num_pids = options.batch_size * count // instances
     if options.sampler != "random" and num_pids > len(set(classes)):
         raise ValueError(
             f"batch_size: got {options.batch_size} x {count} processes = {num_pids} identities x "
-            f"{options.num_instances} images, allowed: at most the {len(set(classes))} identities of the training "
+            f"{instances} images, allowed: at most the {len(set(classes))} identities of the training "
             "split; lower --batch-size or raise --num-instances"
         )
     sampler: BatchSampler
     if options.sampler == "random":
         sampler = RandomBatchSampler(len(samples), options.batch_size * count, seed)
     elif options.sampler == "pk":
-        sampler = PKBatchSampler(classes, num_pids, options.num_instances, seed)
+        sampler = PKBatchSampler(classes, num_pids, instances, seed)
     else:
         camids = [sample.camid for sample in samples]
-        sampler = CameraBalancedPKBatchSampler(classes, camids, num_pids, options.num_instances, seed)
+        if len(set(camids)) < 2:
+            raise ValueError("sampler: got camera-balanced, but the training images are of one camera; allowed: pk")
+        sampler = CameraBalancedPKBatchSampler(classes, camids, num_pids, instances, seed)
     return BatchShare(sampler, accelerator.process_index, count)
 
 
@@ -240,7 +256,9 @@ def build_trainer(
     accumulate = options.accumulate or accelerator.gradient_accumulation_steps
     schedule = build_schedule(main, options, epochs, -(-len(sampler) // accumulate))
     centers = loss.center_parameters()
-    optimizer = JointOptimizer(main, build_center_optimizer(centers, options.center_lr)) if centers else main
+    if options.center_lr is not None and not centers:
+        raise ValueError(f"center_lr: got {options.center_lr} without a center loss, which it would act on")
+    optimizer = JointOptimizer(main, build_center_optimizer(centers, options.center_rate())) if centers else main
     if options.activation_checkpointing:
         checkpoint_activations(model)
     return Trainer(
@@ -284,7 +302,7 @@ def fitting_batch_size(
     if accelerator.num_processes > 1:
         return train(options.batch_size), options.batch_size
     sizes = [options.batch_size]
-    step = 1 if options.sampler == "random" else options.num_instances
+    step = options.instances()
 
     def halve() -> int:
         half = sizes[-1] // 2 // step * step

@@ -1,11 +1,11 @@
 import dataclasses
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, ClassVar
 
 import pytest
 import tyro
 
-from reid.config import parse_config
+from reid.config import parse_config, unless_told
 
 
 @dataclasses.dataclass(frozen=True)
@@ -17,6 +17,16 @@ class Options:
     flag: bool = True
     folder: Path | None = None
     maybe: bool | None = None
+    count: int | None = None
+
+    UNLESS_TOLD: ClassVar[dict[str, Any]] = {"count": 4, "maybe": False}
+
+
+@dataclasses.dataclass(frozen=True)
+class Outer:
+    """Holds a group."""
+
+    inner: Options = dataclasses.field(default_factory=Options)
 
 
 def test_command_line_wins_over_file_over_default(tmp_path: Path) -> None:
@@ -26,7 +36,33 @@ def test_command_line_wins_over_file_over_default(tmp_path: Path) -> None:
     assert parse_config(Options, [f"--config={tmp_path / 'o.yaml'}"]).batch_size == 8
 
 
-@pytest.mark.parametrize(("text", "value"), [("true", True), ("false", False), ("null", None)])
+@pytest.mark.parametrize(
+    ("given", "value"),
+    [
+        ([], None),
+        (["--maybe"], True),
+        (["--no-maybe"], False),
+        (["--no_maybe"], False),
+        (["--maybe", "False"], False),
+        (["--maybe=None"], None),
+        (["--maybe", "--rate", "2"], True),
+    ],
+    ids=str,
+)
+def test_flags_that_may_be_left_out(given: list[str], value: bool | None) -> None:
+    assert parse_config(Options, given).maybe is value
+
+
+def test_what_a_file_says_needlessly_was_not_told(tmp_path: Path) -> None:
+    for text, count in (("count: 4\nmaybe: false", None), ("count: 5", 5), ("count: null", None)):
+        (tmp_path / "o.yaml").write_text(text)
+        options = parse_config(Options, ["--config", str(tmp_path / "o.yaml")])
+        assert (options.count, options.maybe) == (count, None)
+    assert unless_told(Outer) == {"count": 4, "maybe": False}
+    assert parse_config(Options, ["--count", "4"]).count == 4
+
+
+@pytest.mark.parametrize(("text", "value"), [("true", True), ("null", None)])
 def test_booleans_that_may_be_left_out_are_read_from_files(tmp_path: Path, text: str, value: bool | None) -> None:
     (tmp_path / "o.yaml").write_text(f"maybe: {text}\nflag: true\n")
     options = parse_config(Options, ["--config", str(tmp_path / "o.yaml")])

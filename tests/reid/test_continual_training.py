@@ -111,7 +111,7 @@ def test_defaults_are_the_published_ones() -> None:
 
 
 def test_options_reach_the_clustering() -> None:
-    assert ContinualOptions(True).clustering() == {"camera_bias": True}  # the rest is left to its defaults
+    assert ContinualOptions(True).clustering() == {}  # all is left to its defaults
     told = ContinualOptions(
         True, eps=0.4, min_samples=3, cluster_k1=8, cluster_k2=2, camera_bias=False, cluster_backend="scikit-learn"
     ).clustering()
@@ -124,7 +124,13 @@ def test_two_runs_are_the_same(data: ReIDDataset, base: Result) -> None:
 
 
 @pytest.mark.parametrize(
-    "change", [{"continual_lr": 1e-3}, {"continual_step_epochs": 1}, {"continual_epochs": 1}], ids=str
+    "change",
+    [
+        {"continual_lr": 1e-3},
+        {"continual_step_epochs": 1},
+        {"continual_epochs": 1, "continual_step_epochs": None},
+    ],
+    ids=str,
 )
 def test_options_of_the_loop_act(data: ReIDDataset, base: Result, change: dict[str, Any]) -> None:
     assert not equal(base, run(data, dataclasses.replace(OPTIONS, **change)))

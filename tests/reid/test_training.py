@@ -276,6 +276,16 @@ def test_camera_vectors_need_known_cameras(tiny_market: Path, tmp_path: Path) ->
         train(tmp_path / "data", tmp_path / "run", "--dataset", "folder", "--sie")
 
 
+# Options of continual training that others, or the images, leave without effect.
+WITHOUT_EFFECT: list[tuple[list[object], str]] = [
+    (["--unlabelled", "DIR", "--continual-on", "test"], "allowed: one of them"),
+    (["--continual-on", "train"], "without --cross-domain"),
+    (["--cross-dataset", "market1501"], "without --cross-domain"),
+    (["--continual-epochs", 0, "--continual-lr", 1e-3], "continual_lr: got 0.001 with continual_epochs 0"),
+    (["--continual-epochs", 3, "--continual-step-epochs", 3], "allowed: below the 3 continual_epochs"),
+]
+
+
 @pytest.mark.parametrize(
     ("given", "message"),
     [
@@ -284,8 +294,16 @@ def test_camera_vectors_need_known_cameras(tiny_market: Path, tmp_path: Path) ->
         (["--bs", 64], "at most the 8 identities"),
         (["--epochs", -1], "epochs"),
         (["--eval-every", -1], "eval_every"),
+        (["--eval-every", 2], "eval_every: got 2, allowed: 0 to the 1 epochs"),
         (["--threads", -1], "threads"),
-        (["--backbone", "resnet50"], "allowed: cares18, "),
+        (["--no-accelerate"], "accelerate: got False, allowed: True"),
+        (["--sampler", "random", "--triplet-weight", 0, "--num-instances", 4], "num_instances: got 4 with sampler"),
+        (["--center-weight", 0, "--center-lr", 0.5], "center_lr: got 0.5 with center_weight 0"),
+        (["--schedule", "step", "--step-epochs", 1], "step_epochs: got 1, allowed: below the 1 epochs"),
+        (["--schedule", "multi-step", "--milestones", 1], "milestones: got 1, allowed: below the 1 epochs"),
+        *((["--continual", *more], message) for more, message in WITHOUT_EFFECT),
+        *(([flag], "camera_bias: got") for flag in ("--camera-bias", "--no-camera-bias")),
+        (["--backbone", "resnet"], "backbone: got 'resnet', allowed: "),
         (["--backbone", "seres18", "--attention", "triplet"], "unknown option attention"),
         (["--cross-entropy-weight", 0, "--triplet-weight", 0, "--center-weight", 0], "every loss term is 0"),
         (["--cam-factor", 1], "without --sie"),
