@@ -10,8 +10,6 @@ import time
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import yaml
-
 ROOT = Path(__file__).resolve().parents[1]
 # Running a file puts its own folder first; the packages live in the repository's root.
 sys.path[0] = str(ROOT)
@@ -130,10 +128,11 @@ def is_done(run: Run) -> bool:
         return False
     wanted = option_values(parse_config(TrainConfig, run.command[1:]))
     path = run.folder / "config.yaml"
-    found = yaml.safe_load(path.read_text(encoding="utf-8"))
-    other = [name for name, value in wanted.items() if name not in _FREE and found.get(name) != value]
+    # Read as options, so that one that was left out is the same as one that is told its default.
+    found = option_values(parse_config(TrainConfig, ["--config", str(path)]))
+    other = [name for name, value in wanted.items() if name not in _FREE and found[name] != value]
     if other:
-        changes = ", ".join(f"{name} {found.get(name)!r} (now {wanted[name]!r})" for name in other)
+        changes = ", ".join(f"{name} {found[name]!r} (now {wanted[name]!r})" for name in other)
         raise ValueError(f"{path}: its result was made with {changes}; delete {run.folder} or give another --out")
     return True
 
