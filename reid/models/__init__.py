@@ -21,6 +21,8 @@ from reid.models.resnet import resnet18, resnet50
 from reid.models.resnet_ibn import resnet18_ibn_a, resnet50_ibn_a
 from reid.models.sedense18 import sedense18
 from reid.models.seres18 import seres18
+from reid.models.swin import swin_tiny, swinv2_tiny
+from reid.models.vit import vit_base, vit_small, vit_tiny
 
 __all__ = ["MODELS", "GenericOptions", "ReIDOutput", "build_model", "list_models"]
 
@@ -41,6 +43,11 @@ MODELS: dict[str, Callable[..., nn.Module]] = {
     "resnet50_ibn_a": resnet50_ibn_a,
     "sedense18": sedense18,
     "seres18": seres18,
+    "swin_tiny": swin_tiny,
+    "swinv2_tiny": swinv2_tiny,
+    "vit_base": vit_base,
+    "vit_small": vit_small,
+    "vit_tiny": vit_tiny,
 }
 
 
