@@ -6,6 +6,7 @@ from collections.abc import Mapping
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter
+from numpy.typing import ArrayLike, NDArray
 
 from reid.canvas import COLOURS, INK, LINE_STYLES, finish, new_figure, save_figure
 from reid.open_set import NearestDistances, Verification
@@ -47,6 +48,8 @@ def draw_distances(pairs: Verification, thresholds: Mapping[str, float], path: s
 def draw_errors(pairs: Verification, nearest: NearestDistances, suggested: float, path: str | os.PathLike[str]) -> None:
     """Draws the ROC and the DET curve, and what each threshold does to known people and to strangers.
 
+    On their logarithmic axes a rate of 0 stands at that of half a pair.
+
     Args:
         pairs: Distances of pairs.
         nearest: Distances of each query.
@@ -57,18 +60,19 @@ def draw_errors(pairs: Verification, nearest: NearestDistances, suggested: float
         ValueError: When the suffix is unknown.
     """
     figure, roc, det, rates = new_figure(13.5, 4.3, 3)
-    _, fmr, tmr = pairs.roc()
+    thresholds, fmr, tmr = pairs.roc()
+    equal = pairs.equal_error()
     mark = {"color": INK, "marker": "*", "markersize": 13, "linestyle": "none"}
-    at = 100 * float(pairs.fmr(suggested)), 100 * float(pairs.fnmr(suggested))
-    equal = 100 * pairs.equal_error()[1]
-    roc.plot(100 * fmr, 100 * tmr, color=_SAME, linewidth=2)
-    roc.plot(at[0], 100 - at[1], label=f"suggested: {suggested:.4g}", **mark)
+    at = _errors(pairs, suggested)
+    roc.plot(100 * np.maximum(fmr, 0.5 / len(pairs.impostor)), 100 * tmr, color=_SAME, linewidth=2)
+    roc.plot(at[0], 100 * (1 - pairs.fnmr(suggested)), label=f"suggested: {suggested:.4g}", **mark)
     roc.set_xscale("log")
     finish(roc, "ROC", "false match rate  [%]", "true match rate  [%]", "best")
-    shown = (fmr > 0) & (tmr < 1)
-    det.plot(100 * fmr[shown], 100 * (1 - tmr[shown]), color=_SAME, linewidth=2)
-    det.plot(*at, label=f"suggested: FMR {at[0]:.2g} %, FNMR {at[1]:.2g} %", **mark)
-    det.plot(equal, equal, "o", color=_DIFFERENT, markersize=8, label=f"equal error: {equal:.2g} %")
+    det.plot(*_errors(pairs, thresholds), color=_SAME, linewidth=2)
+    rarely = 100 * float(pairs.fmr(suggested)), 100 * float(pairs.fnmr(suggested))
+    det.plot(*at, label=f"suggested: FMR {rarely[0]:.2g} %, FNMR {rarely[1]:.2g} %", **mark)
+    both = f"equal error: {100 * equal[1]:.2g} %"
+    det.plot(*_errors(pairs, equal[0]), "o", color=_DIFFERENT, markersize=8, label=both)
     det.set_xscale("log")
     det.set_yscale("log")
     finish(det, "DET", "false match rate  [%]", "false non-match rate  [%]", "best")
@@ -77,6 +81,12 @@ def draw_errors(pairs: Verification, nearest: NearestDistances, suggested: float
             getattr(axes, f"{side}axis").set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     _draw_rates(rates, nearest, suggested)
     save_figure(figure, path)
+
+
+def _errors(pairs: Verification, thresholds: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Returns FMR and FNMR in percent; no error at all is drawn as half a pair, which a logarithm can show."""
+    fmr = np.maximum(pairs.fmr(thresholds), 0.5 / len(pairs.impostor))
+    return 100 * fmr, 100 * np.maximum(pairs.fnmr(thresholds), 0.5 / len(pairs.genuine))
 
 
 def _draw_rates(axes: Axes, nearest: NearestDistances, suggested: float) -> None:

@@ -22,10 +22,11 @@ a { color: var(--accent); } nav { margin: 12px 0; } nav a { margin-right: 14px; 
 .scroll { overflow-x: auto; }
 table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; }
 th, td { padding: 7px 12px; border-bottom: 1px solid var(--line); text-align: right; white-space: nowrap; }
-th { color: var(--soft); font-weight: 600; } td.text, th.text { text-align: left; }
-td.bar { min-width: 110px;
+th { color: var(--soft); font-weight: 600; vertical-align: bottom; } td.text, th.text { text-align: left; }
+td.bar { min-width: 92px;
   background: linear-gradient(var(--bar), var(--bar)) no-repeat left center / var(--share) 70%; }
 figure { margin: 0 0 22px; }
+.pair { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 440px), 1fr)); gap: 0 18px; }
 img { display: block; max-width: 100%; height: auto; background: #fff;
   border: 1px solid var(--line); border-radius: 8px; }
 details { margin: 4px 0 18px; color: var(--soft); font-size: 14px; } summary { cursor: pointer; }
@@ -86,14 +87,17 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[Cell]], texts: int = 1
     return f'<div class="scroll"><table><tr>{head}</tr>{body}</table></div>'
 
 
-def _cell(tag: str, cell: Cell, text: bool) -> str:
+def _cell(tag: str, cell: Cell, is_text: bool) -> str:
     if isinstance(cell, Bar):
         if cell.share is None:
             return f"<{tag}>–</{tag}>"
-        percent = f"{100 * cell.share:.1f}"
-        return f'<{tag} class="bar" style="--share: {percent}%">{percent}</{tag}>'
-    kind = ' class="text"' if text else ""
-    return f"<{tag}{kind}>{html.escape(cell)}</{tag}>"
+        percent = 100 * cell.share
+        text = f"{percent:.1f}" if percent == 0 or percent >= 0.1 else f"{percent:.2g}"  # rare errors are not none
+        return f'<{tag} class="bar" style="--share: {percent:.1f}%">{text}</{tag}>'
+    kind = ' class="text"' if is_text else ""
+    words = html.escape(cell)
+    # Long names of columns break where they say so, and nowhere else.
+    return f"<{tag}{kind}>{words.replace(', ', ',<br>') if tag == 'th' else words}</{tag}>"
 
 
 def figure(path: Path, caption: str, wide: bool = False) -> str:
@@ -109,6 +113,11 @@ def figure(path: Path, caption: str, wide: bool = False) -> str:
     text, name = html.escape(caption), ' class="wide"' if wide else ""
     picture = f'<div class="scroll"><img{name} alt="{text}" src="data:image/{kind};base64,{data}"></div>'
     return f"<figure>{picture}<figcaption>{text}</figcaption></figure>"
+
+
+def pair(*blocks: str) -> str:
+    """Returns blocks side by side where there is room, else one below the other."""
+    return '<div class="pair">' + "".join(f"<div>{block}</div>" for block in blocks) + "</div>"
 
 
 def paragraph(text: str) -> str:

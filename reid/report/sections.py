@@ -16,7 +16,7 @@ from reid.report.confusion import draw_confused_pairs, draw_confusion, most_conf
 from reid.report.distance_pictures import draw_distances, draw_errors
 from reid.report.embedding_map import choose_points, draw_embedding_map, project, umap_is_installed
 from reid.report.options import ReportOptions
-from reid.report.page import Bar, Cell, figure, heading, paragraph, source, table
+from reid.report.page import Bar, Cell, figure, heading, pair, paragraph, source, table
 from reid.report.precision_recall import draw_precision_recall, precision_at_recall
 from reid.report.subject import Subject
 
@@ -27,6 +27,13 @@ _KINDS = {
     "best": "The best queries by average precision",
     "random": "Queries drawn at random",
     "worst": "The worst queries",
+}
+_TITLES = {
+    "visibility": "visible share of the person",
+    "size": "height of the person's box, in pixels of the camera",
+    "direction": "side that the camera sees",
+    "body": "parts that are visible",
+    "stride": "pose of the legs",
 }
 
 
@@ -76,10 +83,8 @@ def curve_section(subjects: Sequence[Subject], folder: Path) -> Section:
     text = "Share of queries with a right match among the first k."
     second = "Precision when so much of a person has been found; the area is mAP."
     numbers = {name: [float(value) for value in curve] for name, curve in curves.items()}
-    return Section(
-        figure(folder / "cmc.png", text) + figure(folder / "precision_recall.png", second + subset_note(subjects[0])),
-        {"precision_at_recall": numbers},
-    )
+    both = figure(folder / "cmc.png", text), figure(folder / "precision_recall.png", second + subset_note(subjects[0]))
+    return Section(pair(*both), {"precision_at_recall": numbers})
 
 
 def subset_note(subject: Subject) -> str:
@@ -97,16 +102,8 @@ def open_set_section(subject: Subject, record: Record, options: ReportOptions, f
     except ValueError as error:
         return Section(paragraph(f"Left out: {error}"), {"open_set": None})
     cells = [[row["threshold at"], f"{row['threshold']:.4g}", *(Bar(row[name]) for name in _RATES)] for row in rows]
-    columns = (
-        "threshold",
-        "distance",
-        "FMR",
-        "FNMR",
-        "known, right",
-        "known, wrong",
-        "known, rejected",
-        "unknown seen",
-    )
+    columns = ["threshold", "distance", "FMR", "FNMR"]
+    columns += ["known, right", "known, wrong", "known, rejected", "unknown, rejected"]
     suggested = rows[0]["threshold"]
     level = options.fmr[len(options.fmr) // 2]
     marks = {"suggested": suggested, f"FMR {100 * level:g} %": subject.pairs.threshold_at(level)}
@@ -151,7 +148,10 @@ def breakdown_section(subject: Subject, record: Record, options: ReportOptions, 
             [str(row["group"]), Bar(row["rank1"]), Bar(row["mAP"]), str(row["num_valid"]), str(row["num_skipped"])]
             for row in rows
         ]
-        parts += [heading(f"By {name}", 3), table(("queries", "Rank-1", "mAP", "valid", "skipped"), cells)]
+        parts += [
+            heading(f"By {_TITLES.get(name, name)}", 3),
+            table(("queries", "Rank-1", "mAP", "valid", "skipped"), cells),
+        ]
         parts.append(source(record, subject.name))
     cameras = subject.cameras
     if cameras is not None and cameras.num_valid.any():

@@ -1,5 +1,6 @@
 """report.html and report.json of a scored test set."""
 
+import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -75,7 +76,9 @@ def write_report(
     first_of = {subject.ranking.protocol: subject for subject in reversed(subjects)}
     for subject in (subject for subject in subjects if first_of[subject.ranking.protocol] is subject):
         say(f"report: {subject.title}")
-        parts |= _details(subject, by_distance[subject.name], options, folder / subject.name.lower())
+        # A copy takes the sorted distances with it when it goes: those of a large set are most of the memory.
+        own = dataclasses.replace(subject)
+        parts |= _details(own, by_distance[subject.name], options, folder / subject.name.lower())
     both = np.concatenate([np.asarray(features.query), np.asarray(features.gallery)]).astype(np.float32)
     samples = [*data.query, *data.gallery]
     parts["map"] = (f"Embedding map, {subjects[0].ranking.protocol}", map_section(both, samples, options, folder))
@@ -96,8 +99,9 @@ def _details(
         "ranked": ("Ranked lists", ranked_section(subject, options, folder)),
         "confusion": ("Confused people", confusion_section(subject, options, folder)),
     }
+    whose = {"distance": subject.name, "protocol": subject.ranking.protocol}
     return {
-        f"{subject.name.lower()}_{key}": (f"{title}: {subject.title}", section)
+        f"{subject.name.lower()}_{key}": (f"{title}: {subject.title}", Section(section.html, whose | section.numbers))
         for key, (title, section) in sections.items()
     }
 

@@ -2,6 +2,7 @@
 
 import sys
 import types
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -90,6 +91,11 @@ def test_distance_pictures(tmp_path):
     differ(draw_distances, tmp_path / "d.png", (pairs[0], {"t": 9.0}), (pairs[0], {"t": 12.0}))
     nearest = [nearest_distances(*one) for one in data]
     differ(draw_errors, tmp_path / "e.png", (pairs[0], nearest[0], 9.0), (pairs[1], nearest[1], 9.0))
+    best = [[0.1, 0.9], [0.8, 0.2]], [1, 2], [1, 2], [0, 0], [1, 1]  # no threshold between makes an error
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        draw_errors(verification_pairs(*best), nearest_distances(*best), 0.5, tmp_path / "best.png")
+    picture(tmp_path / "best.png")
     level = verification_pairs([[0.5, 0.5]], [1], [1, 2], [0], [1, 1])  # all distances alike
     draw_distances(level, {}, tmp_path / "level.png")
     picture(tmp_path / "level.png")
