@@ -1,6 +1,7 @@
 """Recipes parse, the ablation goes on where it stopped, tables keep protocols apart."""
 
 import json
+import shlex
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -37,21 +38,26 @@ def write(path: Path, content: Any) -> None:
 
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
 def test_every_recipe_parses(path: Path) -> None:
-    more = ["--cross-domain", "B"] if "-to-" in path.name else []
-    config = parse_config(TrainConfig, ["--config", str(path), "--root", "A", *more])
+    head = path.read_text(encoding="utf-8").split("dataset:")[0]
+    words = shlex.split(head.splitlines()[1].removeprefix("# python reid/image_reid_train.py "))
+    assert words[:2] == ["--config", f"experiments/recipes/{path.name}"] and words[-1] == f"runs/{path.stem}"
+    config = parse_config(TrainConfig, ["--config", str(path), *words[2:]])
+    assert len(config.data.root) == len(config.data.names()) and ("-and-" in path.stem) == (len(config.data.root) > 1)
+    assert ("-to-" in path.stem) == (config.continual.cross_domain is not None)
+    assert path.stem.startswith(config.data.names()[0]) and config.network.sie == path.stem.endswith("-sie")
     world = path.stem.startswith("world-")
     assert config.run.epochs == (10 if world else 120)
     assert config.continual.continual == ("continual" in path.stem)
     inductive = config.continual.unlabelled is not None or config.continual.continual_on == "train"
     assert not config.continual.continual or inductive == ("inductive" in path.stem or world)
-    head = path.read_text(encoding="utf-8").split("dataset:")[0]
-    assert f"--config experiments/recipes/{path.name}" in head and f"--out runs/{path.stem}\n" in head
     assert ("TRANSDUCTIVE" in head) == (config.continual.continual and not inductive)
 
 
 def test_there_is_a_recipe_for_every_row_of_the_result_tables() -> None:
     names = {path.stem for path in RECIPES}
     single = {"market1501", "dukemtmc", "msmt17", "veri776"}
+    assert names >= {"cuhk03-detected", "cuhk03-labeled", "folder", "mot", "market1501-and-dukemtmc"}
+    assert names >= {"market1501-sie", "dukemtmc-sie", "msmt17-sie"}
     across = {"market1501-to-dukemtmc", "dukemtmc-to-market1501"}
     assert names >= single | across | {f"{name}-continual" for name in single | across}
     assert names >= {f"{name}-continual-inductive" for name in across | {"market1501", "dukemtmc"}}
