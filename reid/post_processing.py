@@ -1,7 +1,8 @@
 """Test-time steps on features by name, each with the protocol that it leaves or makes."""
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -40,14 +41,16 @@ class PostOptions:
     """Numbers of the steps.
 
     Attributes:
-        expansion_k: Neighbours that join in aqe, alpha_qe and dba.
+        query_k: Gallery items that join a query in aqe and alpha_qe.
+        gallery_k: Others that join a gallery item in dba.
         alpha: Exponent of their similarity in alpha_qe and dba.
         nfc_k1: Neighbours an item looks at in nfc.
         nfc_k2: Neighbours among which it must be found again.
         dimensions: Dimensions that pca and whitening leave.
     """
 
-    expansion_k: int = 5
+    query_k: int = 5
+    gallery_k: int = 5
     alpha: float = 3.0
     nfc_k1: int = 2
     nfc_k2: int = 2
@@ -63,11 +66,13 @@ class PostProcessing:
         protocol: "inductive" when a distance still depends on its two images alone, "transductive" when other test
             images take part.
         summary: One line for help and tables.
+        numbers: The options that act on it, by their names in `PostOptions`.
     """
 
     function: Callable[[TestFeatures, PostOptions], TestFeatures]
     protocol: str
     summary: str
+    numbers: tuple[str, ...] = ()
 
 
 def post_process(
@@ -90,10 +95,39 @@ def post_process(
     if unknown:
         raise ValueError(f"post-processing: got {', '.join(unknown)}, allowed: {', '.join(POST_PROCESSING)}")
     options = options or PostOptions()
+    sides = {"query": features.query, "gallery": features.gallery, "training": features.training}
+    shapes = {side: np.shape(rows) for side, rows in sides.items() if rows is not None}
+    if any(len(shape) != 2 for shape in shapes.values()) or len({shape[1] for shape in shapes.values()}) > 1:
+        found = ", ".join(f"{shape} of {side}" for side, shape in shapes.items())
+        raise ValueError(f"features: got shapes {found}, allowed: (N, D) with the same D")
     for name in names:
         features = POST_PROCESSING[name].function(features, options)
-    protocols = {POST_PROCESSING[name].protocol for name in names}
-    return features, max(protocols, key=PROTOCOLS.index, default=PROTOCOLS[0])
+    return features, strictest(POST_PROCESSING[name].protocol for name in names)
+
+
+def strictest(protocols: Iterable[str]) -> str:
+    """Returns the protocol of steps one after the other: "transductive" when one is, else "inductive"."""
+    return max(protocols, key=PROTOCOLS.index, default=PROTOCOLS[0])
+
+
+def describe_steps(names: Sequence[str], options: PostOptions | None = None) -> list[dict[str, Any]]:
+    """Returns what a score record says of steps: of each its name, its protocol and the numbers that act on it.
+
+    Args:
+        names: Keys of `POST_PROCESSING`.
+        options: Numbers of the steps; None takes their defaults.
+    """
+    numbers = options or PostOptions()
+    return [
+        {"step": name, "protocol": POST_PROCESSING[name].protocol}
+        | {number: getattr(numbers, number) for number in POST_PROCESSING[name].numbers}
+        for name in names
+    ]
+
+
+def needs_training(names: Sequence[str]) -> bool:
+    """Returns whether a step is fitted on training features."""
+    return any(name in ("pca", "whitening") for name in names)
 
 
 def average_views(views: Sequence[ArrayLike]) -> NDArray[np.float32]:
@@ -114,19 +148,18 @@ def average_views(views: Sequence[ArrayLike]) -> NDArray[np.float32]:
 
 
 def _aqe(features: TestFeatures, options: PostOptions) -> TestFeatures:
-    query = average_query_expansion(features.query, features.gallery, options.expansion_k)
+    query = average_query_expansion(features.query, features.gallery, options.query_k)
     return dataclasses.replace(features, query=query)
 
 
 def _alpha_qe(features: TestFeatures, options: PostOptions) -> TestFeatures:
-    query = alpha_query_expansion(features.query, features.gallery, options.expansion_k, options.alpha)
+    query = alpha_query_expansion(features.query, features.gallery, options.query_k, options.alpha)
     return dataclasses.replace(features, query=query)
 
 
 def _dba(features: TestFeatures, options: PostOptions) -> TestFeatures:
-    return dataclasses.replace(
-        features, gallery=database_augmentation(features.gallery, options.expansion_k, options.alpha)
-    )
+    gallery = database_augmentation(features.gallery, options.gallery_k, options.alpha)
+    return dataclasses.replace(features, gallery=gallery)
 
 
 def _nfc(features: TestFeatures, options: PostOptions) -> TestFeatures:
@@ -174,13 +207,13 @@ def _gallery_whitening(features: TestFeatures, options: PostOptions) -> TestFeat
 
 
 POST_PROCESSING: dict[str, PostProcessing] = {
-    "aqe": PostProcessing(_aqe, "transductive", "query averaged with its nearest gallery items"),
-    "alpha_qe": PostProcessing(_alpha_qe, "transductive", "the same, weighted by similarity"),
-    "dba": PostProcessing(_dba, "transductive", "gallery items averaged with their nearest others"),
-    "nfc": PostProcessing(_nfc, "transductive", "mutual neighbours added, query and gallery apart"),
+    "aqe": PostProcessing(_aqe, "transductive", "query averaged with its nearest gallery items", ("query_k",)),
+    "alpha_qe": PostProcessing(_alpha_qe, "transductive", "the same, weighted by similarity", ("query_k", "alpha")),
+    "dba": PostProcessing(_dba, "transductive", "gallery items and their nearest others", ("gallery_k", "alpha")),
+    "nfc": PostProcessing(_nfc, "transductive", "mutual neighbours, query and gallery apart", ("nfc_k1", "nfc_k2")),
     "camera_bias": PostProcessing(_camera_bias, "transductive", "test features whitened a camera"),
-    "pca": PostProcessing(_pca, "inductive", "principal components of the training features"),
-    "whitening": PostProcessing(_whitening, "inductive", "the same with variance 1"),
-    "gallery_pca": PostProcessing(_gallery_pca, "transductive", "principal components of the gallery"),
-    "gallery_whitening": PostProcessing(_gallery_whitening, "transductive", "the same with variance 1"),
+    "pca": PostProcessing(_pca, "inductive", "principal components of the training features", ("dimensions",)),
+    "whitening": PostProcessing(_whitening, "inductive", "the same with variance 1", ("dimensions",)),
+    "gallery_pca": PostProcessing(_gallery_pca, "transductive", "components of the gallery", ("dimensions",)),
+    "gallery_whitening": PostProcessing(_gallery_whitening, "transductive", "with variance 1", ("dimensions",)),
 }

@@ -78,6 +78,15 @@ def bootstrap_intervals(
     }
 
 
+def count_identities(result: RankResult, q_pids: ArrayLike) -> int:
+    """Returns how many identities have valid queries; intervals need 2 or more.
+
+    Raises:
+        ValueError: When there is not one pid a query.
+    """
+    return len(np.unique(_checked_pids(result, q_pids)[result.first_match > 0]))
+
+
 def compare_results(
     first: RankResult,
     second: RankResult,
@@ -134,15 +143,20 @@ def compare_results(
 
 def _valid_scores(result: RankResult, q_pids: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
     """Returns Rank-1 and AP (V, 2) of the valid queries, and the number of each one's identity (V,), from 0."""
-    pids = np.asarray(q_pids)
-    if pids.shape != result.ap.shape:
-        raise ValueError(f"q_pids: got shape {pids.shape}, allowed: {result.ap.shape}, as the result has it")
+    pids = _checked_pids(result, q_pids)
     valid = result.first_match > 0
     values = np.stack([result.first_match[valid] == 1, result.ap[valid]], axis=1).astype(np.float64)
     names, identities = np.unique(pids[valid], return_inverse=True)
     if len(names) < 2:
         raise ValueError(f"q_pids: got {len(names)} identities with valid queries, allowed: 2 or more to resample")
     return values, identities
+
+
+def _checked_pids(result: RankResult, q_pids: ArrayLike) -> NDArray[np.int64]:
+    pids = np.asarray(q_pids)
+    if pids.shape != result.ap.shape:
+        raise ValueError(f"q_pids: got shape {pids.shape}, allowed: {result.ap.shape}, as the result has it")
+    return pids
 
 
 def _draw(identities: NDArray[np.int64], resamples: int, seed: int) -> NDArray[np.int64]:

@@ -7,10 +7,12 @@ import cv2
 import numpy as np
 import pytest
 
+from reid.config import parse_config
 from reid.data import read_dataset
 from reid.data.splitting import query_and_gallery, split_identities
 from reid.evaluation import protocol_samples, rank
-from reid.image_reid_inference import InferenceConfig, main
+from reid.image_reid_inference import main
+from reid.inference_options import InferenceConfig
 
 
 def paint(path: Path, colour: int) -> None:
@@ -120,8 +122,8 @@ def test_unknown_cameras_leave_out_the_query_image_alone(folders: Path) -> None:
 def test_inference_on_a_folder_says_that_cameras_are_unknown(
     folders: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    config = InferenceConfig(folders, "folder", baseline="colour-histogram", out=tmp_path / "out", top=2)
-    main(config)
+    options = ["--dataset", "folder", "--baseline", "colour-histogram", "--top", "2"]
+    main(parse_config(InferenceConfig, ["--root", str(folders), "--out", str(tmp_path / "out"), *options]))
     record = json.loads((tmp_path / "out" / "result.json").read_text())[0]
     assert record["cameras"].startswith("unknown") and record["split"] == "query/gallery"
     assert record["dataset"] == "folder (own)" and record["scores"]["num_valid"] == 2

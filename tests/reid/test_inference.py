@@ -1,8 +1,10 @@
 """The inference entry point: options, records, pictures."""
 
+import csv
 import dataclasses
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +16,12 @@ import torch
 from reid.checkpoint import Card, load_checkpoint, save_checkpoint
 from reid.compare import CompareConfig
 from reid.compare import main as compare
+from reid.config import option_names, parse_config
 from reid.data.images import Preprocessing
+from reid.evaluation import embed_samples
 from reid.export import export_onnx
-from reid.image_reid_inference import InferenceConfig, main
+from reid.image_reid_inference import main
+from reid.inference_options import InferenceConfig
 from reid.models import build_model
 from reid.records import file_sha256
 
@@ -25,7 +30,7 @@ from reid.records import file_sha256
 def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.manual_seed(0)
     path = tmp_path_factory.mktemp("inference") / "model.safetensors"
-    save_checkpoint(path, build_model("seres18").state_dict(), Card("seres18", {}, 0, 512, Preprocessing(64, 32)))
+    save_checkpoint(path, build_model("seres18").state_dict(), Card("seres18", {}, 0, 512, Preprocessing(32, 16)))
     return path
 
 
@@ -45,8 +50,21 @@ def noisy_market(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
+def configure(root: Path, out: Path, **options: Any) -> InferenceConfig:
+    """Parses options as the command line does."""
+    words = ["--root", str(root), "--out", str(out)]
+    for name, value in options.items():
+        flag = name.replace("_", "-")
+        if isinstance(value, bool):
+            words.append(f"--{flag}" if value else f"--no-{flag}")
+        else:
+            words += [f"--{flag}", *map(str, value if isinstance(value, list) else [value])]
+    return parse_config(InferenceConfig, words)
+
+
 def score(root: Path, out: Path, **options: Any) -> list[dict[str, Any]]:
-    main(InferenceConfig(root=root, out=out, **({"device": "cpu", "pictures": False} | options)))
+    usual: dict[str, Any] = {"pictures": False} | ({} if "baseline" in options else {"device": "cpu"})
+    main(configure(root, out, **(usual | options)))
     return json.loads((out / "result.json").read_text())
 
 
@@ -87,18 +105,16 @@ def test_onnx_scores_as_its_checkpoint_does(tiny_market: Path, tmp_path: Path, c
 
 
 def test_colours_tell_these_people_apart(tiny_market: Path, tmp_path: Path) -> None:
-    records = score(tiny_market, tmp_path, baseline="colour-histogram", device="auto")
+    records = score(tiny_market, tmp_path, baseline="colour-histogram")
     assert records[0]["scores"]["mAP"] > 0.9 and records[0]["checkpoint_sha256"] is None
 
 
-def test_rerank_options_act(noisy_market: Path, tmp_path: Path, checkpoint: Path) -> None:
-    assert len(score(noisy_market, tmp_path, ckpt=checkpoint, rerank=False)) == 1
-    original = score(noisy_market, tmp_path, ckpt=checkpoint)
+def test_reranking_can_be_left_out(noisy_market: Path, tmp_path: Path, checkpoint: Path) -> None:
+    assert [record["distance"] for record in score(noisy_market, tmp_path, ckpt=checkpoint, rerank=False)] == [
+        "Euclidean"
+    ]
     only_original = score(noisy_market, tmp_path, ckpt=checkpoint, lambda_value=1.0)
     assert only_original[1]["scores"]["Rank-1"] == only_original[0]["scores"]["Rank-1"]
-    for options in ({"k1": 3}, {"k2": 1}, {"lambda_value": 1.0}):
-        changed = score(noisy_market, tmp_path, ckpt=checkpoint, **options)
-        assert changed[0]["scores"] == original[0]["scores"] and changed[1]["scores"] != original[1]["scores"]
 
 
 def test_pictures_are_drawn_when_asked_for(tiny_market: Path, tmp_path: Path, checkpoint: Path) -> None:
@@ -116,16 +132,40 @@ def test_pictures_are_drawn_when_asked_for(tiny_market: Path, tmp_path: Path, ch
     ("options", "message"),
     [
         ({}, "either --ckpt FILE or --baseline"),
-        ({"ckpt": Path("a.onnx"), "baseline": "colour-histogram"}, "either --ckpt FILE or --baseline"),
-        ({"ckpt": Path("a.onnx"), "height": 64}, "--height and --width together"),
-        ({"ckpt": Path("a.onnx"), "k1": 0}, "no such model file"),
+        ({"ckpt": "a.onnx", "baseline": "colour-histogram"}, "either --ckpt FILE or --baseline"),
+        ({"ckpt": "a.onnx", "height": 64}, "--height and --width together"),
+        ({"ckpt": "a.onnx"}, "no such model file"),
+        ({"ckpt": "a.onnx", "batch_size": 0}, "batch_size: got 0"),
+        ({"ckpt": "a.onnx", "k1": 0}, "k1: got 0"),
+        ({"ckpt": "a.onnx", "lambda_value": 1.5}, "lambda_value: got 1.5"),
         ({"baseline": "colour-histogram", "precision": "bf16"}, "precision: a baseline has no network"),
         ({"baseline": "colour-histogram", "height": 64, "width": 32}, "height, width: a baseline"),
+        ({"baseline": "colour-histogram", "flip": True}, "flip: a colour histogram is the same"),
+        ({"ckpt": "a.onnx", "multi_crop": 1.0}, "multi_crop: got 1.0"),
+        ({"ckpt": "a.onnx", "dataset_options": ["boxes"]}, "NAME=VALUE"),
+        ({"ckpt": "a.onnx", "rerank": False, "k1": 20}, "k1: got a value with --no-rerank"),
+        ({"ckpt": "a.onnx", "rerank": False, "rerank_device": "cuda"}, "rerank_device: got a value with --no-rerank"),
+        ({"ckpt": "a.onnx", "neighbours": "hnsw", "rerank_device": "cuda"}, "allowed: with exact"),
+        ({"ckpt": "a.onnx", "pca": 0}, "pca: got 0"),
+        ({"ckpt": "a.onnx", "pca_on": "train"}, "pca_on: got train without --pca"),
+        ({"ckpt": "a.onnx", "whiten": True}, "whiten: got True without --pca"),
+        ({"ckpt": "a.onnx", "nfc_k1": 2}, "nfc_k1: got 2 without --nfc"),
+        ({"ckpt": "a.onnx", "nfc_k2": 2}, "nfc_k2: got 2 without --nfc"),
+        ({"ckpt": "a.onnx", "aqe": 3, "alpha": 3}, "alpha: got 3.0 without --alpha-qe or --dba"),
+        ({"ckpt": "a.onnx", "aqe": 3, "alpha_qe": 3}, "allowed: one of them"),
+        ({"ckpt": "a.onnx", "bootstrap": -1}, "bootstrap: got -1"),
+        ({"ckpt": "a.onnx", "confidence": 1.0}, "confidence: got 1.0"),
+        ({"ckpt": "a.onnx", "bootstrap": 0, "confidence": 0.9}, "with --bootstrap 0"),
+        ({"ckpt": "a.onnx", "single_shot": 0}, "single_shot: got 0"),
+        ({"ckpt": "a.onnx", "top_k": 0}, "top_k: got 0"),
+        ({"ckpt": "a.onnx", "pictures": False, "top": 10}, "top: got 10 with --no-pictures"),
     ],
+    ids=str,
 )
 def test_contradictions_are_refused(tiny_market: Path, tmp_path: Path, options: dict[str, Any], message: str) -> None:
     with pytest.raises((ValueError, FileNotFoundError), match=message):
-        main(InferenceConfig(root=tiny_market, out=tmp_path, **options))
+        main(configure(tiny_market, tmp_path / "out", **options))
+    assert not (tmp_path / "out").exists()
 
 
 def test_files_with_other_names_are_reported(
@@ -133,8 +173,8 @@ def test_files_with_other_names_are_reported(
 ) -> None:
     shutil.copytree(tiny_market, tmp_path / "market")
     shutil.copy(next((tiny_market / "query").iterdir()), tmp_path / "market" / "query" / "person_1.jpg")
-    score(tmp_path / "market", tmp_path / "out", baseline="colour-histogram", device="auto", rerank=False)
-    assert "note: 1 images with other names are left out, e.g. query/person_1.jpg" in capsys.readouterr().out
+    score(tmp_path / "market", tmp_path / "out", baseline="colour-histogram", rerank=False)
+    assert "note: 1 images are left out, e.g. query/person_1.jpg" in capsys.readouterr().out
 
 
 def test_input_size_and_precision_act(noisy_market: Path, tmp_path: Path, checkpoint: Path) -> None:
@@ -144,9 +184,215 @@ def test_input_size_and_precision_act(noisy_market: Path, tmp_path: Path, checkp
     assert half != plain and np.isclose(half, plain, atol=0.1)
 
 
+# What each option is compared with, and by which of the two distances it is noticed.
+PLAIN: dict[str, Any] = {}
+BOTH, JACCARD = {"Euclidean", "Jaccard"}, {"Jaccard"}
+CHANGES: list[tuple[dict[str, Any], dict[str, Any], set[str]]] = [
+    (PLAIN, {"flip": True}, BOTH),
+    (PLAIN, {"multi_crop": 0.8}, BOTH),
+    ({"multi_crop": 0.8}, {"multi_crop": 0.6}, BOTH),
+    (PLAIN, {"pca": 8}, BOTH),
+    ({"pca": 8}, {"pca": 8, "pca_on": "gallery"}, BOTH),
+    ({"pca": 8}, {"pca": 8, "whiten": True}, BOTH),
+    (PLAIN, {"camera_bias": True}, BOTH),
+    (PLAIN, {"nfc": True}, BOTH),
+    ({"nfc": True}, {"nfc": True, "nfc_k1": 6}, BOTH),
+    ({"nfc": True}, {"nfc": True, "nfc_k2": 6}, BOTH),
+    (PLAIN, {"dba": 3}, BOTH),
+    ({"dba": 3}, {"dba": 6}, BOTH),
+    (PLAIN, {"aqe": 3}, BOTH),
+    (PLAIN, {"alpha_qe": 3}, BOTH),
+    ({"alpha_qe": 3}, {"alpha_qe": 3, "alpha": 60}, BOTH),
+    (PLAIN, {"k1": 3}, JACCARD),
+    (PLAIN, {"k2": 1}, JACCARD),
+    (PLAIN, {"lambda_value": 1.0}, JACCARD),
+]
+
+
+@pytest.fixture(scope="module")
+def scored(
+    noisy_market: Path, checkpoint: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Callable[[dict[str, Any]], dict[str, dict[str, Any]]]:
+    """Returns the records by distance, of equal options once; what the network sees alike is embedded once."""
+    found: dict[str, dict[str, dict[str, Any]]] = {}
+    embedded: dict[tuple[Any, ...], np.ndarray] = {}
+
+    def embed_once(embed: Any, samples: Any, label: str) -> np.ndarray:
+        key = (label, *(getattr(embed, name, None) for name in ("_flip", "_multi_crop")))
+        if key not in embedded:
+            embedded[key] = embed_samples(embed, samples, label, quiet=True)
+        return embedded[key]
+
+    def run(options: dict[str, Any]) -> dict[str, dict[str, Any]]:
+        if str(options) not in found:
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr("reid.image_reid_inference.embed_samples", embed_once)
+                out = tmp_path_factory.mktemp("scored")
+                records = score(noisy_market, out, ckpt=checkpoint, bootstrap=20, **options)
+            found[str(options)] = {record["distance"]: record for record in records}
+        return found[str(options)]
+
+    return run
+
+
+@pytest.mark.parametrize(("before", "after", "acts_on"), CHANGES, ids=str)
+def test_each_option_changes_scores(
+    scored: Callable[[dict[str, Any]], dict[str, dict[str, Any]]],
+    before: dict[str, Any],
+    after: dict[str, Any],
+    acts_on: set[str],
+) -> None:
+    first, second = scored(before), scored(after)
+    assert {name for name in BOTH if first[name]["scores"] != second[name]["scores"]} == acts_on
+    inductive = set(after) <= {"flip", "multi_crop", "pca", "whiten", "k1", "k2", "lambda_value"}
+    assert second["Euclidean"]["protocol"] == ("inductive" if inductive else "transductive")
+    assert second["Jaccard"]["protocol"] == "transductive"
+
+
+def test_records_and_terminal_say_what_was_done(
+    noisy_market: Path, tmp_path: Path, checkpoint: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = {"flip": True, "pca": 8, "whiten": True, "dba": 4, "alpha_qe": 3, "alpha": 2}
+    record = score(noisy_market, tmp_path, ckpt=checkpoint, **options)[0]
+    assert record["steps"] == [
+        {"step": "flip", "protocol": "inductive"},
+        {"step": "whitening", "protocol": "inductive", "dimensions": 8},
+        {"step": "dba", "protocol": "transductive", "gallery_k": 4, "alpha": 2},
+        {"step": "alpha_qe", "protocol": "transductive", "query_k": 3, "alpha": 2},
+    ]
+    told = capsys.readouterr().out
+    steps = "flip (inductive), whitening (inductive), dba (transductive), alpha_qe (transductive)"
+    assert f"steps: {steps}" in told
+    assert f"{noisy_market.name}: transductive" in told.replace("\n", "") and ": inductive" not in told
+
+
+def test_tables_keep_protocols_apart(
+    tiny_market: Path, tmp_path: Path, checkpoint: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    score(tiny_market, tmp_path, ckpt=checkpoint)
+    told = capsys.readouterr().out
+    titles = [told.index(": inductive"), told.index(": transductive")]
+    assert titles[0] < told.index("│ Euclidean") < titles[1] < told.index("│ Jaccard")
+
+
+def test_intervals_stand_beside_the_scores(
+    noisy_market: Path, tmp_path: Path, checkpoint: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def intervals(**options: Any) -> dict[str, Any]:
+        return score(noisy_market, tmp_path, ckpt=checkpoint, rerank=False, **options)[0].get("intervals", {})
+
+    usual = intervals()
+    assert (usual["confidence"], usual["draws"]) == (0.95, 1000) and "95 % intervals" in " ".join(
+        capsys.readouterr().out.split()
+    )
+    narrow = intervals(confidence=0.5)
+    assert usual["mAP"][0] < narrow["mAP"][0] < narrow["mAP"][1] < usual["mAP"][1]
+    assert intervals(seed=1)["mAP"] != usual["mAP"] and intervals(bootstrap=50)["mAP"] != usual["mAP"]
+    capsys.readouterr()
+    assert intervals(bootstrap=0) == {} and "% intervals" not in capsys.readouterr().out
+
+
+def test_blockwise_scores_are_those_of_the_matrix(
+    noisy_market: Path, tmp_path: Path, checkpoint: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    whole = score(noisy_market, tmp_path / "whole", ckpt=checkpoint, distances="matrix", top_k=4)
+    assert "distances: blockwise" not in capsys.readouterr().out
+    blocks = score(noisy_market, tmp_path / "blocks", ckpt=checkpoint, distances="blockwise", top_k=4, pictures=True)
+    assert "distances: blockwise; all 30 x 30 at once" in capsys.readouterr().out
+    for one, other in zip(whole, blocks, strict=True):
+        assert one["scores"] == other["scores"] and one["intervals"] == other["intervals"]
+        assert (one["distances"], other["distances"]) == ("matrix", "blockwise")
+        name = f"nearest_{one['distance'].lower()}.csv"
+        lines = [(tmp_path / folder / name).read_text().splitlines() for folder in ("whole", "blocks")]
+        rows = [[line.split(",") for line in part[1:]] for part in lines]
+        assert [row[:3] for row in rows[0]] == [row[:3] for row in rows[1]] and len(rows[0]) == 30 * 4
+        assert [float(row[3]) for row in rows[0]] == pytest.approx([float(row[3]) for row in rows[1]], abs=1e-4)
+    assert (tmp_path / "blocks" / "ranked_lists_jaccard.jpg").stat().st_size > 0
+
+
+def test_nearest_images_are_written(tiny_market: Path, tmp_path: Path) -> None:
+    score(tiny_market, tmp_path, baseline="colour-histogram", top_k=8)
+    lines = list(csv.DictReader((tmp_path / "nearest_euclidean.csv").open()))
+    assert len(lines) == 18 * 8 and [int(line["rank"]) for line in lines[:5]] == [1, 2, 3, 4, 5]
+    for line in lines:
+        pids, cameras = zip(*(Path(line[side]).name.split("s1")[0].split("_c") for side in ("query", "gallery")))
+        expected = "other" if len(set(pids)) == 2 else "left out" if len(set(cameras)) == 1 else "same"
+        assert line["relation"] == expected and float(line["distance"]) >= 0
+    assert {line["relation"] for line in lines} == {"same", "other", "left out"}
+
+
+def test_neighbours_and_device_act(
+    noisy_market: Path, tmp_path: Path, checkpoint: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    plain = score(noisy_market, tmp_path, ckpt=checkpoint)[1]
+    assert (plain["neighbours"], plain["rerank_device"]) == ("exact", "cpu")
+    assert "re-ranking:" not in capsys.readouterr().out
+    for options in ({"neighbours": "hnsw"}, {"neighbours": "ivf"}, {"rerank_device": "torch-cpu"}):
+        record = score(noisy_market, tmp_path, ckpt=checkpoint, **options)[1]
+        assert record["scores"]["mAP"] == pytest.approx(plain["scores"]["mAP"], abs=0.05)
+        told = capsys.readouterr().out
+        assert f"{record['neighbours']} neighbours on {record['rerank_device']}" in told
+        assert ("recall" in told) == ("neighbours" in options)
+    with pytest.raises(ValueError, match="device: got 'nowhere'"):
+        score(noisy_market, tmp_path, ckpt=checkpoint, rerank_device="nowhere")
+
+
+def test_single_shot_is_a_table_of_its_own(
+    tiny_market: Path, noisy_market: Path, tmp_path: Path, checkpoint: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    usual, drawn = (score(noisy_market, tmp_path, ckpt=checkpoint, **more)[0] for more in ({}, {"single_shot": 10}))
+    told = capsys.readouterr().out
+    assert "one random gallery image a person" in told and "not comparable" in told
+    assert usual["scores"] == drawn["scores"] and "single_shot" not in usual
+    assert drawn["single_shot"]["draws"] == 10 and drawn["single_shot"]["cmc"][9] == 1  # 10 people in the gallery
+    other = score(noisy_market, tmp_path, ckpt=checkpoint, single_shot=10, seed=1)[0]
+    assert other["single_shot"]["cmc"] != drawn["single_shot"]["cmc"]
+    shutil.copytree(tiny_market, tmp_path / "market")
+    image = next((tmp_path / "market" / "bounding_box_test").iterdir())
+    distractor = image.with_name("0000_c1s1_000000_00.jpg")
+    shutil.copy(image, distractor)
+    with pytest.raises(ValueError, match="distractors"):
+        score(tmp_path / "market", tmp_path, baseline="colour-histogram", single_shot=10)
+    distractor.unlink()
+    for path in image.parent.iterdir():
+        if "_c1s1_000001_" not in path.name:
+            path.unlink()
+    with pytest.raises(ValueError, match="one image a person"):
+        score(tmp_path / "market", tmp_path, baseline="colour-histogram", single_shot=10)
+
+
+def test_dataset_options_reach_the_reader(tiny_market: Path, tmp_path: Path) -> None:
+    table = tmp_path / "images.csv"
+    files = sorted((tiny_market / "bounding_box_test").iterdir())
+    table.write_text("path,pid\n" + "".join(f"{path},{path.name[:4]}\n" for path in files))
+    options = {"dataset": "folder", "baseline": "colour-histogram", "rerank": False}
+    half = score(table, tmp_path, **options)[0]["scores"]
+    most = score(table, tmp_path, dataset_options=["test-fraction=0.8"], **options)[0]["scores"]
+    assert most["num_valid"] > half["num_valid"]
+    with pytest.raises(ValueError, match="options of folder: got boxes, allowed: test_fraction, seed"):
+        score(table, tmp_path, dataset_options=["boxes=labeled"], **options)
+    # Nobody knows the cameras of this table.
+    with pytest.raises(ValueError, match=r"camera_bias: .* are unknown"):
+        score(table, tmp_path, camera_bias=True, **options)
+
+
+def test_one_identity_has_no_interval(tiny_market: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name in ("bounding_box_train", "query", "bounding_box_test"):
+        (tmp_path / "one" / name).mkdir(parents=True)
+        for path in (tiny_market / name).glob("0009_*" if name != "bounding_box_train" else "*"):
+            shutil.copy(path, tmp_path / "one" / name)
+    record = score(tmp_path / "one", tmp_path, baseline="colour-histogram")[0]
+    assert record["scores"]["mAP"] == 1 and "intervals" not in record
+    assert "note: no intervals" in capsys.readouterr().out
+    with pytest.raises(ValueError, match="1 identities with valid queries"):
+        score(tmp_path / "one", tmp_path, baseline="colour-histogram", bootstrap=100)
+
+
 def test_the_list_of_options_is_known() -> None:
     # A new option needs a test of its own above.
-    assert {field.name for field in dataclasses.fields(InferenceConfig)} == {
+    tested = {name for before, after, _ in CHANGES for name in (*before, *after)}
+    assert set(option_names(InferenceConfig)) == tested | {
         *("root", "ckpt", "baseline", "out", "device", "precision", "batch_size", "height", "width"),
-        *("rerank", "k1", "k2", "lambda_value", "pictures", "top", "seed", "dataset"),
+        *("rerank", "pictures", "top", "seed", "dataset", "dataset_options", "bootstrap", "confidence"),
+        *("distances", "neighbours", "rerank_device", "top_k", "single_shot"),
     }

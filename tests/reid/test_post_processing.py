@@ -132,10 +132,10 @@ def test_every_step_changes_features_and_keeps_shapes(name):
 @pytest.mark.parametrize(
     ("name", "options"),
     [
-        ("aqe", {"expansion_k": 2}),
-        ("alpha_qe", {"expansion_k": 2}),
+        ("aqe", {"query_k": 2}),
+        ("alpha_qe", {"query_k": 2}),
         ("alpha_qe", {"alpha": 1.0}),
-        ("dba", {"expansion_k": 2}),
+        ("dba", {"gallery_k": 2}),
         ("dba", {"alpha": 1.0}),
         ("nfc", {"nfc_k1": 6}),
         ("nfc", {"nfc_k2": 6}),
