@@ -16,12 +16,13 @@ from rich.table import Table
 from reid.config import run_entry_point
 from reid.data import read_dataset
 from reid.data.base import ReIDDataset, describe
+from reid.dataset_options import parse_dataset_options
 from reid.embedder import Embedder
-from reid.evaluation import Ranking, embed_samples, protocol_of, rank, scores_of
+from reid.evaluation import Ranking, check_cameras, embed_samples, protocol_of, rank, scores_of
 from reid.files import write_json
-from reid.metrics import RankResult
 from reid.records import score_record
-from reid.uncertainty import Comparison, Interval, compare_results
+from reid.score_tables import cell
+from reid.uncertainty import Comparison, compare_results, count_identities
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,7 +30,8 @@ class CompareConfig:
     """Scores two networks on one test split and says how sure the difference is.
 
     Intervals are of other people in the test split (bootstrap over identities, the same draws for both networks); what
-    another seed of the training would do is not in them. Distances are Euclidean and inductive.
+    another seed of the training would do is not in them. Distances are Euclidean, inductive unless both networks have
+    learnt from test images; re-ranking has a table of its own.
     """
 
     first: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="A")]
@@ -40,6 +42,10 @@ class CompareConfig:
     """Folder of the dataset."""
     dataset: str = "market1501"
     """Layout of the folder, a name of `reid.data.list_datasets()`."""
+    dataset_options: tuple[str, ...] = ()
+    """NAME=VALUE, for the datasets that know them: boxes=labeled of cuhk03, and so on."""
+    rerank: bool = False
+    """Compares after Jaccard re-ranking as well. Transductive."""
     out: Path | None = None
     """Writes the comparison there as JSON as well."""
     confidence: float = 0.95
@@ -54,33 +60,37 @@ class CompareConfig:
     """Of the draws."""
 
 
-def _score(path: Path, config: CompareConfig, data: ReIDDataset) -> Ranking:
+def _score(path: Path, config: CompareConfig, data: ReIDDataset) -> dict[str, Ranking]:
     embed = Embedder(path, device=config.device, batch_size=config.batch_size)
+    check_cameras(embed, data.cameras_known)
     query = embed_samples(embed, data.query, f"{path.name}: query")
     gallery = embed_samples(embed, data.gallery, f"{path.name}: gallery")
-    known = data.cameras_known
-    ranked = rank(query, gallery, data.query, data.gallery, rerank=False, cameras_known=known, protocol=embed.protocol)
-    return ranked["Euclidean"]
+    return rank(
+        query,
+        gallery,
+        data.query,
+        data.gallery,
+        rerank=config.rerank,
+        cameras_known=data.cameras_known,
+        protocol=embed.protocol,
+    )
 
 
-def _table(config: CompareConfig, found: dict[str, Comparison], result: RankResult, num_pids: int) -> Table:
+def _table(config: CompareConfig, name: str, ranking: Ranking, found: dict[str, Comparison], num_pids: int) -> Table:
+    queries = f"{ranking.result.num_valid} queries of {num_pids} identities"
     table = Table(
-        title=f"{config.root.name}: {result.num_valid} queries of {num_pids} identities, Euclidean, inductive",
+        title=f"{config.root.name}: {queries}, {name}, {ranking.protocol}",
         caption=f"in brackets: {100 * config.confidence:g} % intervals over identities",
         title_justify="left",
         caption_justify="left",
     )
     for column in ("", f"A: {config.first.name}", f"B: {config.second.name}", "B - A", "p"):
         table.add_column(column, justify="right" if column else "left")
-    for name, comparison in found.items():
-        cells = [_cell(comparison.first), _cell(comparison.second), _cell(comparison.difference, sign="+")]
-        table.add_row(name, *cells, f"{comparison.p_value:.4f}")
+    for metric, comparison in found.items():
+        sides = (comparison.first, comparison.second, comparison.difference)
+        cells = [cell(side.value, side, sign) for side, sign in zip(sides, ("", "", "+"), strict=True)]
+        table.add_row(metric, *cells, f"{comparison.p_value:.4f}")
     return table
-
-
-def _cell(interval: Interval, sign: str = "") -> str:
-    value, low, high = (f"{100 * number:{sign}.1f}" for number in (interval.value, interval.low, interval.high))
-    return f"{value} [{low}, {high}]"
 
 
 def _verdict(name: str, comparison: Comparison) -> str:
@@ -96,29 +106,41 @@ def main(config: CompareConfig) -> None:
     for path in (config.first, config.second):
         if not path.is_file():
             raise FileNotFoundError(f"{path}: no such model file; give the path of a .safetensors or .onnx file")
-    data = read_dataset(config.dataset, config.root)
+    data = read_dataset(config.dataset, config.root, **parse_dataset_options(config.dataset_options))
     console.print(f"{config.root}: query {describe(data.query)}", highlight=False, soft_wrap=True)
+    for note in data.notes:
+        console.print(f"note: {note}", highlight=False, soft_wrap=True)
     rankings = [_score(path, config, data) for path in (config.first, config.second)]
-    if rankings[0].protocol != rankings[1].protocol:
+    protocols = [ranking["Euclidean"].protocol for ranking in rankings]
+    if protocols[0] != protocols[1]:
         raise ValueError(
-            f"{config.first} is {rankings[0].protocol}, {config.second} {rankings[1].protocol}: a network that has "
-            "learnt from test images is no rival of one that has not"
+            f"{config.first} is {protocols[0]}, {config.second} {protocols[1]}: a network that has learnt from test "
+            "images is no rival of one that has not"
         )
-    first, second = (ranking.result for ranking in rankings)
     pids = [sample.pid for sample in data.query]
-    options = {"resamples": config.resamples, "seed": config.seed}
-    found = compare_results(first, second, pids, confidence=config.confidence, **options)
-    valid = {pid for pid, match in zip(pids, first.first_match, strict=True) if match > 0}
-    console.print(_table(config, found, first, len(valid)))
-    for name, comparison in found.items():
-        console.print(_verdict(name, comparison), highlight=False, soft_wrap=True)
+    found = {}
+    for name, first in rankings[0].items():
+        found[name] = compare_results(
+            first.result,
+            rankings[1][name].result,
+            pids,
+            confidence=config.confidence,
+            resamples=config.resamples,
+            seed=config.seed,
+        )
+        console.print(_table(config, name, first, found[name], count_identities(first.result, pids)))
+        for metric, comparison in found[name].items():
+            console.print(_verdict(f"{metric}, {name}", comparison), highlight=False, soft_wrap=True)
     if config.out is not None:
         write_json(config.out, _record(config, rankings, found, data.cameras_known))
         console.print(f"wrote {config.out}", highlight=False, soft_wrap=True)
 
 
 def _record(
-    config: CompareConfig, rankings: list[Ranking], found: dict[str, Comparison], cameras_known: bool
+    config: CompareConfig,
+    rankings: list[dict[str, Ranking]],
+    found: dict[str, dict[str, Comparison]],
+    cameras_known: bool,
 ) -> dict[str, Any]:
     records = [
         score_record(
@@ -130,15 +152,15 @@ def _record(
             checkpoint=path,
         )
         | protocol_of(cameras_known)
-        for path, ranking in zip((config.first, config.second), rankings, strict=True)
+        | {"distance": name, "method": str(path)}
+        for path, group in zip((config.first, config.second), rankings, strict=True)
+        for name, ranking in group.items()
     ]
-    comparison = {name: dataclasses.asdict(comparison) for name, comparison in found.items()}
-    return {
-        "records": records,
-        "comparison": comparison,
-        "confidence": config.confidence,
-        "resamples": config.resamples,
+    comparison = {
+        name: {metric: dataclasses.asdict(value) for metric, value in group.items()} for name, group in found.items()
     }
+    told = {"confidence": config.confidence, "resamples": config.resamples}
+    return {"records": records, "comparison": comparison} | told
 
 
 if __name__ == "__main__":

@@ -5,6 +5,8 @@ import pytest
 import torch
 
 from reid.checkpoint import Card, save_checkpoint
+from reid.compare import CompareConfig
+from reid.compare import main as compare
 from reid.data.images import Preprocessing
 from reid.metrics import RankResult, evaluate_rank
 from reid.models import build_model
@@ -127,17 +129,35 @@ def checkpoints(tmp_path_factory):
 
 def test_command_prints_and_writes_the_comparison(checkpoints, tiny_market, run_python, tmp_path):
     out = tmp_path / "comparison.json"
-    options = ["--root", tiny_market, "--resamples", 50, "--seed", 4, "--device", "cpu"]
+    options = ["--root", tiny_market, "--resamples", 50, "--seed", 4, "--device", "cpu", "--rerank"]
     done = run_python("-m", "reid.compare", *checkpoints, *options, "--out", out, "--confidence", 0.8)
-    assert "18 queries of 6 identities, Euclidean, inductive" in done.stdout
+    titles = [f"18 queries of 6 identities, {name}" for name in ("Euclidean, inductive", "Jaccard, transductive")]
+    assert done.stdout.index(titles[0]) < done.stdout.index("Rank-1, Euclidean: ") < done.stdout.index(titles[1])
     assert "80 % intervals" in done.stdout and "B - A" in done.stdout
     written = json.loads(out.read_text())
-    first, second = written["records"]
-    assert first["protocol"] == "inductive" and first["checkpoint_sha256"] != second["checkpoint_sha256"]
-    for name, comparison in written["comparison"].items():
-        assert comparison["first"]["value"] == pytest.approx(first["scores"][name])
-        assert comparison["difference"]["value"] == pytest.approx(second["scores"][name] - first["scores"][name])
+    for name, protocol in (("Euclidean", "inductive"), ("Jaccard", "transductive")):
+        first, second = (record for record in written["records"] if record["distance"] == name)
+        assert first["protocol"] == second["protocol"] == protocol
+        assert first["checkpoint_sha256"] != second["checkpoint_sha256"]
+        for metric, comparison in written["comparison"][name].items():
+            assert comparison["first"]["value"] == pytest.approx(first["scores"][metric])
+            assert comparison["difference"]["value"] == pytest.approx(
+                second["scores"][metric] - first["scores"][metric]
+            )
     assert (written["confidence"], written["resamples"]) == (0.8, 50)
+
+
+def test_dataset_options_reach_the_reader_and_unknown_cameras_are_told(checkpoints, tiny_market, tmp_path, capsys):
+    table = tmp_path / "images.csv"
+    files = sorted((tiny_market / "bounding_box_test").iterdir())
+    table.write_text("path,pid\n" + "".join(f"{path},{path.name[:4]}\n" for path in files))
+    folder = {"root": table, "dataset": "folder", "device": "cpu", "resamples": 20}
+    compare(CompareConfig(*checkpoints, **folder, dataset_options=("test-fraction=0.8",)))
+    told = capsys.readouterr().out
+    assert "of 5 identities, Euclidean" in " ".join(told.split()) and "note: cameras are unknown" in told
+    assert "Jaccard" not in told
+    with pytest.raises(ValueError, match="NAME=VALUE"):
+        compare(CompareConfig(*checkpoints, **folder, dataset_options=("test-fraction",)))
 
 
 def test_help_and_unknown_options(checkpoints, tiny_market, run_python, repository, tmp_path):
