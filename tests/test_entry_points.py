@@ -13,12 +13,16 @@ ENTRY_POINTS = (
     "reid/image_reid_inference.py",
     "reid/video_reid_train.py",
     "reid/compare.py",
+    "reid/robustness.py",
     "reid/export.py",
     "tracking/mot16_benchmark.py",
     "experiments/world_levels.py",
 )
 # What is asked for before anything else is looked at.
-REQUIRED = {"reid/compare.py": ["a.onnx", "b.onnx", "--root", "."]}
+REQUIRED = {
+    "reid/compare.py": ["a.onnx", "b.onnx", "--root", "."],
+    "reid/robustness.py": ["--root", "."],
+}
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
 
