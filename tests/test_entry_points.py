@@ -17,6 +17,7 @@ ENTRY_POINTS = (
     "reid/export.py",
     "tracking/mot16_benchmark.py",
     "experiments/world_levels.py",
+    "experiments/post_processing.py",
 )
 # What is asked for before anything else is looked at.
 REQUIRED = {
