@@ -8,6 +8,8 @@ from tracking.bytetrack import ByteTrack, ByteTrackOptions
 from tracking.deepocsort import DeepOcSort, DeepOcSortOptions
 from tracking.deepsort import DeepSort, DeepSortOptions
 from tracking.ocsort import OcSort, OcSortOptions
+from tracking.reidsort import ReidSort
+from tracking.reidsort_options import ReidSortOptions
 from tracking.sort import Sort, SortOptions
 from tracking.strongsort import StrongSort, StrongSortOptions
 from tracking.tracks import Tracker
@@ -19,8 +21,10 @@ TRACKERS: dict[str, tuple[type[Any], type[Any]]] = {
     "deepocsort": (DeepOcSort, DeepOcSortOptions),
     "deepsort": (DeepSort, DeepSortOptions),
     "ocsort": (OcSort, OcSortOptions),
+    "reidsort": (ReidSort, ReidSortOptions),
     "sort": (Sort, SortOptions),
     "strongsort": (StrongSort, StrongSortOptions),
+    "strongsort++": (StrongSort, StrongSortOptions),  # and the offline steps that `tracking.offline` lists for it
 }
 
 

@@ -71,6 +71,36 @@ class Detections:
         confidence = np.ones(len(xyxy)) if confidence is None else confidence
         return cls(xyxy, confidence, np.zeros(len(xyxy), np.int64), embeddings)
 
+    @classmethod
+    def from_raw(cls, xyxy: Any, confidence: Any = None, embeddings: Any = None) -> tuple[Detections, int]:
+        """Returns the usable ones of detections that may hold NaN or infinity, of class 0, and how many were left out.
+
+        A box or a confidence that is not finite, or a box without area, leaves its detection out. An embedding that is
+        not finite becomes zeros: nothing is known of that look, and trackers go by overlap and motion there.
+
+        Args:
+            xyxy: (N, 4).
+            confidence: (N,); None is 1 for all.
+            embeddings: (N, D) or None.
+
+        Raises:
+            ValueError: When the shapes do not fit each other.
+        """
+        with np.errstate(over="ignore"):  # numbers too large for float32 become infinite, which is left out below
+            boxes = np.asarray(xyxy, np.float32).reshape(-1, 4)
+            certain = np.ones(len(boxes), np.float32) if confidence is None else np.asarray(confidence, np.float32)
+            looks = None if embeddings is None else np.array(embeddings, np.float32)
+        for name, value in (("confidence", certain), ("embeddings", looks)):
+            if value is not None and len(value) != len(boxes):
+                raise ValueError(f"{name}: got {len(value)} rows, allowed: {len(boxes)}, one a box")
+        with np.errstate(over="ignore", invalid="ignore"):
+            size = boxes[:, 2:] - boxes[:, :2]
+            keep = np.isfinite(boxes).all(1) & np.isfinite(size).all(1) & (size > 0).all(1) & np.isfinite(certain)
+        if looks is not None:
+            looks[~np.isfinite(looks).all(1)] = 0
+            looks = looks[keep]
+        return cls.from_xyxy(boxes[keep], certain[keep], looks), int((~keep).sum())
+
     def __len__(self) -> int:
         return len(self.xyxy)
 

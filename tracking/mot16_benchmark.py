@@ -6,7 +6,7 @@ python tracking/mot16_benchmark.py --gt DIR --detections DIR --tracking-method s
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -21,21 +21,16 @@ from reid.records import file_sha256, score_record
 from tracking import build_tracker, tracker_options
 from tracking.embedding_cache import embed_detections
 from tracking.evaluation import evaluate_mot, print_scores
+from tracking.offline import OfflineFlags, OfflineOptions, offline_options, refine
 from tracking.runner import track_sequence
 from tracking.sequences import Sequence, find_sequences, match_sequences, read_sequence
 from tracking.sources import SequenceDetections, find_detections, read_source
 from tracking.tracker_flags import TrackerFlags
 from tracking.tracks import Tracker
 
-# These belong to the benchmark; all other fields of the configuration are options of the trackers.
-_OWN_FIELDS = (
-    *("gt", "out", "detections", "tracking_method", "reid", "sequences", "sequence_map", "detection_columns"),
-    *("cache", "device", "precision"),
-)
-
 
 @dataclass(frozen=True, kw_only=True)
-class Mot16BenchmarkConfig(TrackerFlags):
+class Mot16BenchmarkConfig(TrackerFlags, OfflineFlags):
     """Tracks the sequences below --gt with one or more trackers, and scores each against the ground truth.
 
     Options of trackers come first, then the benchmark's own.
@@ -45,7 +40,8 @@ class Mot16BenchmarkConfig(TrackerFlags):
         out: Folder for <method>/<sequence>.txt, result.json and the cached embeddings.
         detections: Folder of sequence folders with det/det.txt, folder of DeepSORT .npy files, or one such file; the
             ground truth's own det/det.txt when left out.
-        tracking_method: Trackers, one or more: botsort, bytetrack, deepocsort, deepsort, ocsort, sort, strongsort.
+        tracking_method: Trackers, one or more: botsort, bytetrack, deepocsort, deepsort, ocsort, reidsort, sort,
+            strongsort, strongsort++.
         reid: Checkpoint (.safetensors or .onnx) that embeds the crops; features in .npy files give way to it.
         sequences: Only these sequences, by the name of their detections or ground truth.
         sequence_map: Pairs of detection name and ground-truth name, where neither name nor number tells them.
@@ -80,7 +76,8 @@ def build_trackers(config: Mot16BenchmarkConfig) -> dict[str, Tracker]:
     if len(set(config.tracking_method)) < len(config.tracking_method):
         raise ValueError(f"tracking_method: got {' '.join(config.tracking_method)}, allowed: each tracker once")
     allowed = {method: tracker_options(method) for method in config.tracking_method}
-    given = {key: value for key, value in vars(config).items() if key not in _OWN_FIELDS and value is not None}
+    given = {field.name: getattr(config, field.name) for field in fields(TrackerFlags)}
+    given = {key: value for key, value in given.items() if value is not None}
     if config.appearance:
         del given["appearance"]  # the default, which says nothing about trackers that have no appearance
     for option in given:
@@ -102,12 +99,13 @@ def run_benchmark(config: Mot16BenchmarkConfig) -> dict[str, Any]:
 
     Returns:
         Tracker to score record; its "scores" are those of `evaluate_mot` plus "frames_per_second", update() alone,
-        and the tracker's "options".
+        the tracker's "options" and its "offline" steps.
 
     Raises:
         ValueError: When the options, a file or the data are wrong; the message says what to do.
     """
     trackers = build_trackers(config)
+    offline = {method: offline_options(method, config) for method in trackers}
     sequences, sources = _load(config)
     if config.appearance and any("appearance" in tracker_options(method) for method in trackers):
         sources = _with_embeddings(config, sequences, sources)
@@ -116,11 +114,14 @@ def run_benchmark(config: Mot16BenchmarkConfig) -> dict[str, Any]:
         folder = config.out / method
         for stale in folder.glob("*.txt"):
             stale.unlink()  # a result of an earlier run over other sequences would be scored along
-        speed = _track(tracker, method, sequences, sources, folder)
+        speed = _track(tracker, method, sequences, sources, folder, offline[method])
         mapping = {name: sequence.name for name, sequence in sequences.items()}
         evaluation = evaluate_mot(config.gt, folder, mapping)
         print_scores(evaluation, method, {"frames/s": {name: f"{rate:.0f}" for name, rate in speed.items()}})
         scores = {**evaluation, "frames_per_second": speed, "options": vars(tracker.options)}
+        scores["offline"] = {
+            key: str(value) if isinstance(value, Path) else value for key, value in vars(offline[method]).items()
+        }
         gt = config.gt.resolve()
         records[method] = score_record(
             scores, protocol="inductive", dataset=gt.parent.name, split=gt.name, seed=None, checkpoint=config.reid
@@ -193,6 +194,7 @@ def _track(
     sequences: Mapping[str, Sequence],
     sources: Mapping[str, SequenceDetections],
     folder: Path,
+    offline: OfflineOptions,
 ) -> dict[str, float]:
     """Writes one result a sequence; returns frames a second by sequence and "COMBINED"."""
     seconds, frames = {}, {}
@@ -203,7 +205,7 @@ def _track(
         with _progress(f"{method} {name}", len(sequence.frames)) as advance:
             images = sequence.images if uses_frames else None
             tracked = track_sequence(tracker, sources[name], sequence.frames.tolist(), images, advance)
-        tracked.write(folder / f"{name}.txt")
+        refine(tracked, sources[name].embeddings, offline).write(folder / f"{name}.txt")
         seconds[name], frames[name] = tracked.seconds, tracked.frames
     speed = {name: frames[name] / max(seconds[name], 1e-9) for name in frames}
     speed["COMBINED"] = sum(frames.values()) / max(sum(seconds.values()), 1e-9)

@@ -4,6 +4,7 @@ import os
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -12,20 +13,22 @@ from reid.data.mot import write_results
 from tracking.boxes import xyxy_to_xywh
 from tracking.images import read_frame
 from tracking.sources import SequenceDetections
-from tracking.tracks import Tracker
+from tracking.tracks import Tracker, Tracks
 
 
 @dataclass(frozen=True)
 class TrackedSequence:
     """What a tracker returned: frame and track_id int64 (N,), xywh float64 (N, 4), confidence (N,).
 
-    `seconds` is the time inside update() alone, over `frames` frames.
+    `detection` int64 (N,) is the row of the sequence's detections that each box met, -1 where it met none; `seconds` is
+    the time inside update() alone, over `frames` frames.
     """
 
     frame: np.ndarray
     track_id: np.ndarray
     xywh: np.ndarray
     confidence: np.ndarray
+    detection: np.ndarray
     seconds: float
     frames: int
 
@@ -46,12 +49,18 @@ def track_sequence(
     Args:
         tracker: Any tracker.
         detections: Of the sequence.
-        frames: Ascending frame numbers; the tracker sees them as consecutive.
+        frames: Ascending frame numbers, each once; the tracker sees them as consecutive, gaps in the numbers or not.
         images: Frame to image file, for trackers that look at the frame; None gives them no frame.
         progress: Called with the number of frames since the last call.
+
+    Raises:
+        ValueError: When the frames do not ascend.
     """
     tracker.reset()
     wanted = [(frame, detections.at(frame)) for frame in frames]
+    for (earlier, _), (later, _) in pairwise(wanted):
+        if later <= earlier:
+            raise ValueError(f"frames: got {later} after {earlier}, allowed: ascending numbers, each once")
     outputs = []
     seconds = 0.0
     for frame, found in wanted:
@@ -64,6 +73,7 @@ def track_sequence(
             progress(1)
     numbers = [np.full(len(tracks), frame) for (frame, _), tracks in zip(wanted, outputs)]
     xywh = xyxy_to_xywh(np.concatenate([np.empty((0, 4)), *(tracks.xyxy for tracks in outputs)]))
+    met = [_detection_rows(tracks, detections, frame) for (frame, _), tracks in zip(wanted, outputs)]
     # A filter may shrink a box to nothing, and a box that rounds to no area makes a result file invalid.
     keep = np.all(xywh[:, 2:] >= 0.01, axis=1)
     return TrackedSequence(
@@ -71,6 +81,15 @@ def track_sequence(
         track_id=np.concatenate([np.empty(0, np.int64), *(tracks.track_id for tracks in outputs)])[keep],
         xywh=xywh[keep],
         confidence=np.concatenate([np.empty(0), *(tracks.confidence for tracks in outputs)])[keep],
+        detection=np.concatenate([np.empty(0, np.int64), *met])[keep],
         seconds=seconds,
         frames=len(wanted),
     )
+
+
+def _detection_rows(tracks: Tracks, detections: SequenceDetections, frame: int) -> np.ndarray:
+    """Returns which rows of the sequence's detections the tracks of a frame met, -1 for none."""
+    if tracks.detection_index is None:
+        return np.full(len(tracks), -1, np.int64)
+    first = int(np.searchsorted(detections.frame, frame))
+    return np.where(tracks.detection_index >= 0, tracks.detection_index + first, -1)

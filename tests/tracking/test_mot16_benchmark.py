@@ -7,7 +7,8 @@ import pytest
 from PIL import Image
 
 from tracking import TRACKERS, tracker_options
-from tracking.mot16_benchmark import _OWN_FIELDS, Mot16BenchmarkConfig, build_trackers, main, run_benchmark
+from tracking.mot16_benchmark import Mot16BenchmarkConfig, build_trackers, main, run_benchmark
+from tracking.tracker_flags import TrackerFlags
 
 
 @pytest.fixture(scope="module")
@@ -93,10 +94,11 @@ def test_user_errors_are_one_line(world: Path, tmp_path: Path, capsys, options: 
 
 def test_every_tracker_option_is_a_field_and_reaches_its_tracker(world: Path, tmp_path: Path) -> None:
     base = config(world, tmp_path, tracking_method=tuple(TRACKERS))
-    names = {field.name for field in fields(base)} - set(_OWN_FIELDS)
+    names = {field.name for field in fields(TrackerFlags)}
     assert names == {option for tracker in TRACKERS for option in tracker_options(tracker)}
     other = {"nsa": "released", "appearance": False, "new_confidence": 0.9, "min_confidence": 0.2, "weight_limit": 0.3}
     booleans = ("ema", "motion_cost", "cascade", "recovery", "re_update", "adaptive_weight", "dynamic_ema")
+    booleans += ("calibration", "quality", "second_stage", "common_motion")
     other |= dict.fromkeys(booleans, False)
     for name in sorted(names):
         value = other.get(name, True if name == "camera_motion" else 1)

@@ -51,6 +51,32 @@ CASES: dict[str, list] = {
         ({"ema_momentum": 0.0}, {"max_cosine": 1.0, "max_iou_distance": 0.9}),
     ],
     "ocsort": _OCSORT,
+    "reidsort": [
+        {"min_confidence": 0.65},
+        {"high_confidence": 0.8},
+        {"new_confidence": 0.9},
+        {"max_duplicate": 0.05},
+        {"n_init": 1},
+        {"max_age": 2},
+        {"appearance": False},
+        {"calibration": False},
+        {"appearance_weight": 0.1},
+        {"max_different": 0.3},
+        {"max_cost": 0.3},
+        {"gate": 4.0},
+        {"quality": False},
+        {"ema_momentum": 0.1},
+        {"slow_momentum": 0.1},
+        {"second_stage": False},
+        {"min_iou": 0.8},
+        ({"common_motion": False}, {"coast": 10}),
+        ({"gallery_age": 0}, {"max_age": 2, "max_reentry": 0.3}),
+        ({"max_reentry": 0.0}, {"max_age": 2, "max_reentry": 0.3}),
+        ({"reentry_speed": 0.0}, {"max_age": 2, "max_reentry": 0.3}),
+        {"coast": 0},
+        {"coast_hidden": 0},
+        {"min_hidden": 0.9},
+    ],
     "deepocsort": [
         *_OCSORT,
         {"appearance": False},
@@ -61,6 +87,7 @@ CASES: dict[str, list] = {
         ({"dynamic_ema": False}, {"appearance_bonus": 5.0, "ema_momentum": 0.3}),
     ],
 }
+CASES["strongsort++"] = [{"max_age": 2}]  # StrongSORT, tested as such; offline steps have tests of their own
 # The first needs a frame, the second is tested by the filter's state.
 ELSEWHERE = {"camera_motion", "re_update"}
 OF_STRONGSORT = {"cascade", "gallery_size"}  # tested as options of DeepSORT
@@ -87,7 +114,7 @@ def test_an_option_changes_the_outcome(crossing_crowd, defaults, name: str, case
 
 
 def test_no_option_is_forgotten() -> None:
-    for name in TRACKERS:
+    for name in set(TRACKERS) - {"strongsort++"}:
         tested = {key for case in CASES[name] for key in (case[0] if isinstance(case, tuple) else case)}
         tested |= OF_STRONGSORT if name == "strongsort" else set()
         assert set(tracker_options(name)) - ELSEWHERE == tested, name
