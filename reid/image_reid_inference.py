@@ -36,6 +36,7 @@ from reid.nearest_lists import write_nearest
 from reid.pictures import draw_cmc, draw_ranked_lists
 from reid.post_processing import TestFeatures, describe_steps, needs_training, post_process, strictest
 from reid.records import score_record
+from reid.report import ReportOptions, write_report
 from reid.score_tables import Intervals, score_tables
 from reid.training_data import TestSet, read_test_set
 from reid.uncertainty import bootstrap_intervals, count_identities
@@ -107,6 +108,15 @@ def _open(config: InferenceConfig) -> Session:
         raise ValueError(f"camera_bias: got True, but the cameras of {config.data.root} are unknown; leave it out")
     if config.score.single_shot is not None:
         check_single_shot([sample.pid for sample in test.data.gallery], DISTRACTOR_PID)
+    if config.steps.pca is not None:
+        size = embed_samples(embed, test.data.query[:1], "query", quiet=True).shape[1]
+        fitted_on = test.data.gallery if config.steps.pca_on == "gallery" else test.data.train
+        most = min(size, len(fitted_on) - 1)
+        if config.steps.pca > most:
+            raise ValueError(
+                f"pca: got {config.steps.pca}, allowed: 1 to {most} for {len(fitted_on)} images to fit on and {size} "
+                "dimensions"
+            )
     return Session(config, console, test, embed, protocol, say)
 
 
@@ -246,8 +256,19 @@ def _write_files(session: Session, rankings: dict[str, Ranking]) -> None:
         draw_ranked_lists(ranking.distmat, rows, gallery, path, top=output.top or 10, seed=seed)
 
 
+def _report(
+    session: Session, rankings: dict[str, Ranking], features: TestFeatures, records: list[dict[str, Any]]
+) -> None:
+    """Writes the report that was asked for."""
+    output, seed = session.config.output, session.config.score.seed
+    if output.pictures and output.report:
+        options = ReportOptions(fmr=output.fmr or ReportOptions.fmr, top=output.top or 10, seed=seed)
+        path = write_report(output.out, rankings, session.data, features, records, options, say=session.say)
+        session.say(f"wrote {path}")
+
+
 def main(config: InferenceConfig) -> None:
-    """Embeds query and gallery, prints the tables, writes result.json and the pictures."""
+    """Embeds query and gallery, prints the tables, writes result.json, the pictures and the report."""
     session = _open(config)
     embedded, images_per_second = _embed(session)
     features, protocol = post_process(config.steps.names(), embedded, config.steps.numbers())
@@ -257,6 +278,7 @@ def main(config: InferenceConfig) -> None:
     _print(session, rankings, intervals)
     write_json(config.output.out / "result.json", records)
     _write_files(session, rankings)
+    _report(session, rankings, features, records)
     session.say(f"wrote {config.output.out / 'result.json'}")
 
 

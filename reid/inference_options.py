@@ -254,11 +254,20 @@ class OutputOptions:
     """Draws the CMC curve and ranked lists."""
     top: int | None = None
     """Gallery images a row of the ranked lists, 10 unless told."""
+    report: bool = True
+    """Writes report.html, which holds more pictures, open-set scores and breakdowns, and report.json with its numbers;
+    with --pictures."""
+    fmr: tuple[float, ...] | None = None
+    """False match rates at which the report tells what a threshold does, 0.001 0.01 0.1 unless told."""
 
     def __post_init__(self) -> None:
         _check_least(self, {"top_k": 1, "top": 1})
         if self.top is not None and not self.pictures:
             raise ValueError(f"top: got {self.top} with --no-pictures, allowed: with --pictures")
+        if self.fmr is not None and not (self.pictures and self.report):
+            raise ValueError(f"fmr: got {self.fmr} without a report, allowed: with --pictures and --report")
+        if self.fmr is not None and not (self.fmr and all(0 < level <= 1 for level in self.fmr)):
+            raise ValueError(f"fmr: got {self.fmr}, allowed: one or more rates above 0, up to 1")
 
 
 @dataclasses.dataclass(frozen=True)

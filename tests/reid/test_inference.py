@@ -63,7 +63,7 @@ def configure(root: Path, out: Path, **options: Any) -> InferenceConfig:
 
 
 def score(root: Path, out: Path, **options: Any) -> list[dict[str, Any]]:
-    usual: dict[str, Any] = {"pictures": False} | ({} if "baseline" in options else {"device": "cpu"})
+    usual: dict[str, Any] = {"pictures": False, "report": False} | ({} if "baseline" in options else {"device": "cpu"})
     main(configure(root, out, **(usual | options)))
     return json.loads((out / "result.json").read_text())
 
@@ -128,6 +128,17 @@ def test_pictures_are_drawn_when_asked_for(tiny_market: Path, tmp_path: Path, ch
     assert (tmp_path / "with" / "ranked_lists_euclidean.jpg").stat().st_size > few
 
 
+def test_a_report_is_written_when_asked_for(tiny_market: Path, tmp_path: Path) -> None:
+    options = {"baseline": "colour-histogram", "pictures": True, "rerank": False, "pca": 8}
+    records = score(tiny_market, tmp_path, **options, report=True, fmr=[0.02, 0.2], top=2, seed=5)
+    assert {"report.html", "report.json", "report", "result.json"} <= {path.name for path in tmp_path.iterdir()}
+    told = json.loads((tmp_path / "report.json").read_text())
+    assert told["scores"]["records"] == records
+    names = [row["threshold at"] for row in told["euclidean_open_set"]["open_set"]]
+    assert names[1:-1] == ["FMR 2 %", "FMR 20 %"]
+    assert "seed 5" in (tmp_path / "report.html").read_text()
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -159,6 +170,9 @@ def test_pictures_are_drawn_when_asked_for(tiny_market: Path, tmp_path: Path, ch
         ({"ckpt": "a.onnx", "single_shot": 0}, "single_shot: got 0"),
         ({"ckpt": "a.onnx", "top_k": 0}, "top_k: got 0"),
         ({"ckpt": "a.onnx", "pictures": False, "top": 10}, "top: got 10 with --no-pictures"),
+        ({"ckpt": "a.onnx", "report": False, "fmr": [0.1]}, "fmr: got .* without a report"),
+        ({"ckpt": "a.onnx", "pictures": False, "fmr": [0.1]}, "fmr: got .* without a report"),
+        ({"ckpt": "a.onnx", "fmr": [0.0]}, "fmr: got .* allowed: one or more rates above 0"),
     ],
     ids=str,
 )
@@ -247,6 +261,15 @@ def test_each_option_changes_scores(
     inductive = set(after) <= {"flip", "multi_crop", "pca", "whiten", "k1", "k2", "lambda_value"}
     assert second["Euclidean"]["protocol"] == ("inductive" if inductive else "transductive")
     assert second["Jaccard"]["protocol"] == "transductive"
+
+
+def test_too_many_dimensions_are_refused_before_anything_is_embedded(
+    noisy_market: Path, tmp_path: Path, checkpoint: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for on, count in (("train", 30), ("gallery", 30)):
+        with pytest.raises(ValueError, match=f"pca: got 30, allowed: 1 to 29 for {count} images to fit on and 512 dim"):
+            score(noisy_market, tmp_path, ckpt=checkpoint, pca=30, pca_on=on)
+    assert "gallery ━" not in capsys.readouterr().out
 
 
 def test_records_and_terminal_say_what_was_done(
@@ -394,5 +417,5 @@ def test_the_list_of_options_is_known() -> None:
     assert set(option_names(InferenceConfig)) == tested | {
         *("root", "ckpt", "baseline", "out", "device", "precision", "batch_size", "height", "width"),
         *("rerank", "pictures", "top", "seed", "dataset", "dataset_options", "bootstrap", "confidence"),
-        *("distances", "neighbours", "rerank_device", "top_k", "single_shot"),
+        *("distances", "neighbours", "rerank_device", "top_k", "single_shot", "report", "fmr"),
     }
