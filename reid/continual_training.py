@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable
+from typing import Any
 
 from accelerate import Accelerator
 from torch import nn
@@ -62,29 +63,21 @@ def continue_training(
     Raises:
         ValueError: As `reid.continual.adapt` and `reid.training.build_image_trainer`.
     """
-    optimisation = dataclasses.replace(training.optimisation, **options.optimisation_changes())
-    options_then = dataclasses.replace(training, optimisation=optimisation)
+    training, epochs = _changed(training, options), options.epochs()
     trainers: list[Trainer] = []
 
     def train(samples: Split) -> None:
-        epochs = options.epochs()
-        trainers.append(
-            build_image_trainer(
-                accelerator, model, loss, samples, preprocessing, options_then, epochs=epochs, seed=seed, states=states
-            )
-        )
+        inputs = (accelerator, model, loss, samples, preprocessing, training)
+        trainers.append(build_image_trainer(*inputs, epochs=epochs, seed=seed, states=states))
         on_start(trainers[0])
         trainers[0].train(epochs, on_epoch_end, resume=resume)
 
-    adaptation = adapt(
-        model,
-        loss,
-        source,
-        choose_unlabelled(target, options),
-        train,
-        preprocessing=preprocessing,
-        accelerator=accelerator,
-        options=options,
-        say=say,
-    )
+    unlabelled = choose_unlabelled(target, options)
+    told: dict[str, Any] = {"preprocessing": preprocessing, "accelerator": accelerator, "options": options, "say": say}
+    adaptation = adapt(model, loss, source, unlabelled, train, **told)
     return trainers[0], adaptation
+
+
+def _changed(training: TrainingOptions, options: ContinualOptions) -> TrainingOptions:
+    optimisation = dataclasses.replace(training.optimisation, **options.optimisation_changes())
+    return dataclasses.replace(training, optimisation=optimisation)

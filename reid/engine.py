@@ -115,11 +115,15 @@ class Trainer:
 
     @contextlib.contextmanager
     def weights_to_keep(self) -> Iterator[nn.Module]:
-        """Yields the model with the weights that are scored and stored: their average when there is one."""
-        with contextlib.ExitStack() as stack:
-            if self.average is not None:
-                stack.enter_context(self.average.applied(self.bare_model))
-            yield self.bare_model
+        """Yields the model as `finish` returns it: in float32, with the average of the weights when there is one."""
+        # accelerate's autocast stands in the place of the class's own forward.
+        autocast = self.bare_model.__dict__.pop("forward", None)
+        try:
+            with contextlib.nullcontext() if self.average is None else self.average.applied(self.bare_model):
+                yield self.bare_model
+        finally:
+            if autocast is not None:
+                self.bare_model.forward = autocast
 
     def finish(self) -> nn.Module:
         """Returns the trained model in float32, without wrappers and with the weights to keep; ends the training."""
@@ -157,8 +161,7 @@ class Trainer:
                 sums[name] = sums.get(name, torch.zeros((), device=value.device)) + value
             images += len(batch["pids"]) * self.accelerator.num_processes
             advance()
-            every = 0 if self.states is None else self.states.every_steps
-            if every and number % every == 0 and number % self.accumulate == 0 and number < count:
+            if self._state_due(number) and number < count:
                 self._save(epoch - 1, number, sums)
         if done:
             self.sampler.start = 0  # type: ignore[attr-defined]
@@ -190,6 +193,11 @@ class Trainer:
             if self.average is not None:
                 self.average.update(self.bare_model)
         return {"loss": total.detach()} | {f"loss/{name}": value for name, value in terms.items()}
+
+    def _state_due(self, number: int) -> bool:
+        """Returns whether a state is due after so many batches of an epoch, which have to end with a step."""
+        every, since = 0 if self.states is None else self.states.every_steps, number - self.accumulate
+        return bool(every) and number % self.accumulate == 0 and number // every > since // every
 
     def _parts(self) -> dict[str, Any]:
         parts = {

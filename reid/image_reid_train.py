@@ -15,6 +15,7 @@ from accelerate.utils import set_seed
 from rich.console import Console
 from torch import nn
 
+from reid.batch_fitting import fitting_batch_size, rehearse
 from reid.checkpoint import Card, save_checkpoint
 from reid.config import option_values, run_entry_point, unless_told
 from reid.continual import choose_unlabelled
@@ -28,7 +29,7 @@ from reid.models import build_model
 from reid.records import repository_commit, score_record
 from reid.run_folder import RunFolder
 from reid.train_options import TrainConfig
-from reid.training import build_accelerator, build_image_trainer, fitting_batch_size, set_threads
+from reid.training import build_accelerator, build_image_trainer, set_threads
 from reid.training_data import TestSet, TrainingData, read_test_set, read_training_data
 
 
@@ -137,6 +138,10 @@ def _train(session: Session, batch_size: int) -> Trainer:
         seed=config.run.seed,
         states=session.folder.states("source"),
     )
+    batches = len(trainer.loader)
+    if config.run.state_steps >= batches and not config.continual.continual:
+        raise ValueError(f"state_steps: got {config.run.state_steps}, allowed: below the {batches} batches of an epoch")
+    rehearse(trainer, (batch_size, 3, config.network.height, config.network.width))
     report = _reporter(session, lambda: trainer, 0, config.run.epochs, "inductive")
     trainer.train(config.run.epochs, report, resume=config.run.resume)
     return trainer

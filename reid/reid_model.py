@@ -20,6 +20,7 @@ from reid.data.crops import drop_unreadable
 from reid.data.images import Preprocessing
 from reid.data.triplets import TripletDataset
 from reid.embedder import Embedder
+from reid.engine import Trainer
 from reid.losses import CombinedLoss
 from reid.models import build_model
 from reid.optim import OptimisationOptions
@@ -155,27 +156,19 @@ class ReIDModel:
         labels = relabel(samples)
         with self._on_device() as accelerator:
             if options is None:
-                options = _options(
-                    learning_rate, batch_size, num_instances, epochs, len(labels) // accelerator.num_processes
-                )
+                identities = len(labels) // accelerator.num_processes
+                options = _options(learning_rate, batch_size, num_instances, epochs, identities)
             if freeze_backbone:
-                frozen = dataclasses.replace(options.optimisation, freeze_epochs=epochs)
-                options = dataclasses.replace(options, optimisation=frozen)
+                options = _frozen(options, epochs)
             torch.manual_seed(seed)
             self._prepare(len(labels), projection_dim)
             size = int(self.model.embedding_size)  # type: ignore[arg-type]
             generator = torch.Generator().manual_seed(seed)
             loss = CombinedLoss(WEIGHTS, num_classes=len(labels), feature_size=size, generator=generator)
-            trainer = build_image_trainer(
-                accelerator, self.model, loss, samples, self.preprocessing, options, epochs=epochs, seed=seed
-            )
+            inputs = (accelerator, self.model, loss, samples, self.preprocessing, options)
+            trainer = build_image_trainer(*inputs, epochs=epochs, seed=seed)
             self.config = {"epochs": epochs, "seed": seed, "images": len(samples)} | dataclasses.asdict(options)
-            try:
-                trainer.train(epochs, lambda row: self._note(row, on_epoch_end))
-            finally:
-                self.model = trainer.finish().eval()
-                if trainer.frozen is not None:
-                    trainer.frozen.thaw()
+            self._run(trainer, epochs, on_epoch_end)
         return self
 
     @contextlib.contextmanager
@@ -192,10 +185,18 @@ class ReIDModel:
                 )
             yield accelerator
 
-    def _note(self, row: dict[str, float], on_epoch_end: Callable[[dict[str, float]], None] | None) -> None:
-        self.history.append(row)
-        if on_epoch_end is not None:
-            on_epoch_end(row)
+    def _run(self, trainer: Trainer, epochs: int, on_epoch_end: Callable[[dict[str, float]], None] | None) -> None:
+        def note(row: dict[str, float]) -> None:
+            self.history.append(row)
+            if on_epoch_end is not None:
+                on_epoch_end(row)
+
+        try:
+            trainer.train(epochs, note)
+        finally:
+            self.model = trainer.finish().eval()
+            if trainer.frozen is not None:
+                trainer.frozen.thaw()
 
     def _prepare(self, num_classes: int, projection_dim: int) -> None:
         """Gives the network a new classifier, and a new head when another projection is asked for; the rest stays."""
@@ -206,7 +207,11 @@ class ReIDModel:
         # The weights follow; those of a file are in them already.
         build = {name: value for name, value in options.items() if name not in ("pretrained", "weights")}
         model = build_model(self.backbone, num_classes, **build)
-        old = {name: value for name, value in self.model.state_dict().items() if not name.startswith(tuple(new))}
+        old = {
+            name: value
+            for name, value in self.model.state_dict().items()
+            if not name.startswith(tuple(new)) and not name.endswith(".classifier.weight")  # branches have one each
+        }
         model.load_state_dict(model.state_dict() | old)
         self.model, self.options, self._embedder = model, options, None
         self.history, self.scores = [], []
@@ -270,3 +275,7 @@ def _options(
     fitting = min(batch_size, identities * num_instances)
     optimisation = OptimisationOptions(lr=learning_rate, warmup_epochs=epochs / 10)
     return TrainingOptions(SamplingOptions(fitting, num_instances), optimisation=optimisation)
+
+
+def _frozen(options: TrainingOptions, epochs: int) -> TrainingOptions:
+    return dataclasses.replace(options, optimisation=dataclasses.replace(options.optimisation, freeze_epochs=epochs))

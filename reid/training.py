@@ -8,12 +8,12 @@ process works on an equal share of them. A training depends on the global batch,
 import dataclasses
 import os
 from collections.abc import Callable
-from typing import Annotated, Any, ClassVar, Literal, TypeVar
+from typing import Annotated, Any, ClassVar, Literal
 
 import torch
 import tyro
 from accelerate import Accelerator
-from accelerate.utils import DistributedDataParallelKwargs, find_executable_batch_size
+from accelerate.utils import DistributedDataParallelKwargs
 from torch import nn
 from torch.utils.data import DataLoader
 
@@ -38,7 +38,6 @@ from reid.training_state import StateFolder
 from reid.weight_average import WeightAverage
 
 Precision = Literal["launcher", "no", "bf16", "fp16"]
-Result = TypeVar("Result")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -215,6 +214,26 @@ def build_image_trainer(
     )
 
 
+def _optimisation(
+    model: nn.Module,
+    loss: CombinedLoss,
+    options: OptimisationOptions,
+    accelerator: Accelerator,
+    epochs: int,
+    epoch_steps: int,
+) -> tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.LRScheduler]:
+    fused = options.fused == "on" or (options.fused == "auto" and accelerator.device.type == "cuda")
+    fused = fused and options.optimizer != "sgd"
+    main = build_optimizer(options.optimizer, model, options.lr, options.weight_decay, fused)
+    schedule = build_schedule(main, options, epochs, epoch_steps)
+    centers = loss.center_parameters()
+    if options.center_lr is not None and not centers:
+        raise ValueError(f"center_lr: got {options.center_lr} without a center loss, which it would act on")
+    if not centers:
+        return main, schedule
+    return JointOptimizer(main, build_center_optimizer(centers, options.center_rate())), schedule
+
+
 def build_trainer(
     accelerator: Accelerator,
     model: nn.Module,
@@ -247,18 +266,9 @@ def build_trainer(
     """
     if options.freeze_epochs > epochs:
         raise ValueError(f"freeze_epochs: got {options.freeze_epochs}, allowed: 0 to the {epochs} epochs")
-    device = accelerator.device
-    model, loss = to_device(model, device), loss.to(device)
-    fused = options.fused == "on" or (options.fused == "auto" and device.type == "cuda")
-    main = build_optimizer(
-        options.optimizer, model, options.lr, options.weight_decay, fused and options.optimizer != "sgd"
-    )
+    model, loss = to_device(model, accelerator.device), loss.to(accelerator.device)
     accumulate = options.accumulate or accelerator.gradient_accumulation_steps
-    schedule = build_schedule(main, options, epochs, -(-len(sampler) // accumulate))
-    centers = loss.center_parameters()
-    if options.center_lr is not None and not centers:
-        raise ValueError(f"center_lr: got {options.center_lr} without a center loss, which it would act on")
-    optimizer = JointOptimizer(main, build_center_optimizer(centers, options.center_rate())) if centers else main
+    optimizer, schedule = _optimisation(model, loss, options, accelerator, epochs, -(-len(sampler) // accumulate))
     if options.activation_checkpointing:
         checkpoint_activations(model)
     return Trainer(
@@ -277,45 +287,3 @@ def build_trainer(
         generator=generator,
         states=states,
     )
-
-
-def fitting_batch_size(
-    train: Callable[[int], Result], options: SamplingOptions, accelerator: Accelerator, say: Callable[[str], None]
-) -> tuple[Result, int]:
-    """Trains with the batch size of the options, or, when memory does not hold it, with a half of it, and so on.
-
-    Each try begins anew. Under several processes the error is raised: one that runs out of memory leaves the others
-    waiting, so that none could try again.
-
-    Args:
-        train: Given the batch size.
-        options: Its batch size is the first; a smaller one has as many images an identity.
-        accelerator: Says how many processes there are.
-        say: Told of each smaller batch.
-
-    Returns:
-        What `train` returned, and the batch size that it was given in the end.
-
-    Raises:
-        ValueError: When not even one identity fits.
-    """
-    if accelerator.num_processes > 1:
-        return train(options.batch_size), options.batch_size
-    sizes = [options.batch_size]
-    step = options.instances()
-
-    def halve() -> int:
-        half = sizes[-1] // 2 // step * step
-        if not half:
-            raise ValueError(f"batch_size: not even {sizes[-1]} images fit into the memory; lower the input size")
-        say(
-            f"WARNING: out of memory with batches of {sizes[-1]}; starting again with {half}, at the same learning rate"
-        )
-        sizes.append(half)
-        accelerator.free_memory()  # it holds the network that did not fit
-        return half
-
-    run = find_executable_batch_size(
-        lambda batch_size: train(batch_size), starting_batch_size=sizes[0], reduce_batch_size_fn=halve
-    )
-    return run(), sizes[-1]

@@ -80,6 +80,8 @@ def test_same_seed_gives_the_same_weights(tiny_market: Path, tmp_path: Path, bas
     assert equal(baseline, train(tiny_market, tmp_path)[0])
 
 
+# At 32 x 16, oneDNN's bf16 convolution from 4 x 2 to 2 x 1 positions reads what it has not written (torch 2.15, AMX).
+LARGER = ("--height", 48, "--width", 24)
 CIRCLE = ("--circle-weight", 1)
 CONTRAST = ("--cluster-contrast-weight", 1)
 MEMORY = ("--xbm-weight", 1, "--xbm-start", 0)
@@ -139,7 +141,7 @@ CHANGES: list[tuple[tuple[object, ...], tuple[object, ...]]] = [
     ((), ("--ema", 0.9)),
     ((), ("--freeze-epochs", 1)),
     ((), ("--center-lr", 0.1)),
-    ((), ("--precision", "bf16")),
+    (LARGER, ("--precision", "bf16")),
     ((), ("--seed", 1)),
     ((), ("--epochs", 2)),
     ((), CONTINUAL),
