@@ -11,10 +11,13 @@ from numpy.typing import NDArray
 from reid.distances import map_row_blocks
 from reid.exact_rows import exact_rows, squared_block
 from reid.inverted_lists import InvertedLists
+from reid.neighbour_descent import improve_neighbours
 from reid.neighbours import Neighbours, dot, squared_distance
 
-_TARGET = 0.99  # recall at which no more effort is made
-_PILOT = 256  # items on which the effort is chosen
+_PILOT = 256  # items that say when the neighbours are good enough
+_ROUGH = 0.9  # recall at which the search makes no more effort: improving what it has found is cheaper from there on
+_GOOD = 0.99  # recall at which the neighbours are improved no more
+_ROUNDS = 4  # of improvement, at most
 _SAMPLE = 1000  # other items, on which the recall is measured
 _FAR_SAMPLE = 4096  # items among which the farthest is looked for
 _EFFORTS = (8, 16, 32, 64, 128, 256, 512)
@@ -57,12 +60,18 @@ def approximate_neighbours(
     pilot, sample, far = (
         np.sort(random.choice(num, min(n, num), replace=False)) for n in (_PILOT, _SAMPLE, _FAR_SAMPLE)
     )
-    effort = _enough_effort(features, norms, search, pilot, k, threads)
+    nearest = exact_rows(features, norms, pilot, k)[1]
+    effort = _enough_effort(features, norms, search, pilot, nearest, threads)
     indices, distances = _ordered(features, norms, np.arange(num), search(np.arange(num), k, effort, threads), threads)
     short = np.flatnonzero(indices[:, 0] < 0)
     indices[short], distances[short] = exact_rows(features, norms, short, k)
+    rounds = 0
+    while rounds < _ROUNDS and _recall(distances[pilot], nearest) < _GOOD:
+        indices, distances = improve_neighbours(features, norms, indices, distances, threads)
+        rounds += 1
     recall = _recall(distances[sample], exact_rows(features, norms, sample, k)[1])
-    say(f"{method}: recall {recall:.4f} of the {k} nearest, measured on {len(sample)} of {num} items, effort {effort}")
+    measured = f"recall {recall:.4f} of the {k} nearest, measured on {len(sample)} of {num} items"
+    say(f"{method}: {measured}; effort {effort}, improved {rounds} times")
     row_max = _farthest(features, norms, far)
     cross = np.empty((num_query, num - num_query), np.float32)
     for start in range(0, num_query, _BLOCK):
@@ -100,14 +109,14 @@ def _enough_effort(
     norms: NDArray[np.float32],
     search: Search,
     pilot: NDArray[np.int64],
-    k: int,
+    nearest: NDArray[np.float32],
     threads: int | None,
 ) -> int:
-    """Returns the least effort whose recall on the pilot items reaches the target, or the greatest of all."""
-    exact = exact_rows(features, norms, pilot, k)[1]
+    """Returns the least effort that finds enough of the pilot items' nearest, or the greatest of all."""
+    k = nearest.shape[1]
     for effort in _EFFORTS:
         found = _ordered(features, norms, pilot, search(pilot, k, effort, threads), threads)[1]
-        if _recall(found, exact) >= _TARGET:
+        if _recall(found, nearest) >= _ROUGH:
             return effort
     return _EFFORTS[-1]
 

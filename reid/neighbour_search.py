@@ -35,10 +35,11 @@ def find_neighbours(
         k: Neighbours an item, itself included, 1 or more.
         num_query: How many of the leading items are queries, 0..N.
         method: "exact"; or "hnsw" (Malkov and Yashunin, arXiv 1603.09320) and "ivf" (inverted lists) of faiss for a
-            million items and more. These miss some neighbours. The effort is doubled until the recall on 256 random
-            items reaches 0.99, or stays at its greatest; the recall is then measured against the exact neighbours of
-            1,000 random items and said. `row_max` is the largest distance to 4,096 random items; distances, `cross`
-            and ties are as for "exact". faiss inserts into hnsw in several threads: it may differ from run to run.
+            million items and more. These miss some neighbours. The search makes twice the effort until it finds 0.9 of
+            those of 256 random items; what it finds is then improved (`reid.neighbour_descent`) until that is 0.99, up
+            to four times. The recall is measured against the exact neighbours of 1,000 random items and said. `row_max`
+            is the largest distance to 4,096 random items; distances, `cross` and ties are as for "exact". faiss inserts
+            into hnsw in several threads: it may differ from run to run.
         device: "cpu" runs compiled loops; a device of torch ("cuda", "cuda:1", "torch-cpu" for torch on the CPU)
             searches there, exactly. Products are rounded differently there, so near-ties may swap.
         threads: At most so many beside those of BLAS and faiss; None means one a core.

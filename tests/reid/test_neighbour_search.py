@@ -105,7 +105,7 @@ def test_a_poor_search_says_so(monkeypatch):
     replace_search(monkeypatch, lambda items, k, effort, threads: (items[:, None] + np.arange(k)) % 2000)
     said = []
     find_neighbours(clusters(2000), 21, method="hnsw", say=said.append)
-    assert float(said[0].split()[2]) < 0.2 and said[0].endswith("effort 512")
+    assert float(said[0].split()[2]) < 0.5 and said[0].endswith("effort 512, improved 4 times")
 
 
 @faiss
@@ -124,7 +124,7 @@ def test_no_more_effort_than_needed(monkeypatch, enough):
     find_neighbours(rows, 21, method="ivf", say=said.append)
     tried = [effort for effort in (8, 16, 32, 64, 128, 256, 512) if effort <= enough]
     assert efforts == [(256, effort) for effort in tried] + [(2000, enough)]
-    assert "recall 1.0000" in said[0] and said[0].endswith(f"effort {enough}")
+    assert "recall 1.0000" in said[0] and said[0].endswith(f"effort {enough}, improved 0 times")
 
 
 @faiss
