@@ -8,8 +8,7 @@ from scipy.linalg import cho_factor, cho_solve
 from tracking.runner import TrackedSequence
 
 WINDOW = 600  # longest piece of a trajectory that is smoothed at once: the work grows with the cube
-NOISE = 1 / 20  # of a box's height, the error of a measurement as in the Kalman filter
-SIGNAL = 5.0  # heights by which people leave the straight line
+NOISE = 1e-10  # variance of a measurement in that of the signal, what the authors' regression takes
 
 
 def fill_gaps(tracked: TrackedSequence, max_gap: int = 20) -> TrackedSequence:
@@ -50,8 +49,8 @@ def smooth(tracked: TrackedSequence, tau: float = 10.0) -> TrackedSequence:
     """Returns the tracks on smooth curves: Gaussian-process regression of each coordinate over time.
 
     The kernel is radial with the paper's length scale, tau * log(tau^3 / length), kept in 1/tau..tau^2: short tracks
-    are smoothed more. The paper leaves the noise open: here it is 1/20 of a box's height, where the signal's deviation
-    from a straight line is 5 heights.
+    are smoothed more. The paper leaves the noise open; as the authors' program, this one takes hardly any, so
+    that the length scale alone decides what is smoothed away.
 
     Args:
         tracked: Of one sequence.
@@ -72,20 +71,19 @@ def _smooth_track(time: np.ndarray, xywh: np.ndarray, tau: float) -> np.ndarray:
     if count < 3:
         return xywh
     length_scale = float(np.clip(tau * np.log(tau**3 / count), 1 / tau, tau**2))
-    ratio = (NOISE / SIGNAL) ** 2
     centred = np.concatenate([xywh[:, :2] + 0.5 * xywh[:, 2:], xywh[:, 2:]], axis=1)
     if count <= WINDOW:
-        smoothed = _regress(time, centred, length_scale, ratio)
+        smoothed = _regress(time, centred, length_scale)
     else:
         smoothed = np.empty_like(centred)
         for start in range(0, count, WINDOW // 2):
             first, last = max(start - WINDOW // 4, 0), min(start + 3 * WINDOW // 4, count)
-            piece = _regress(time[first:last], centred[first:last], length_scale, ratio)
+            piece = _regress(time[first:last], centred[first:last], length_scale)
             smoothed[start : start + WINDOW // 2] = piece[start - first : start - first + WINDOW // 2]
     return np.concatenate([smoothed[:, :2] - 0.5 * smoothed[:, 2:], smoothed[:, 2:]], axis=1)
 
 
-def _regress(time: np.ndarray, values: np.ndarray, length_scale: float, ratio: float) -> np.ndarray:
+def _regress(time: np.ndarray, values: np.ndarray, length_scale: float) -> np.ndarray:
     """Returns the posterior mean at the times of the values themselves, (N, C).
 
     A straight line is taken out first, so that a walk is not pulled back to its middle.
@@ -94,6 +92,6 @@ def _regress(time: np.ndarray, values: np.ndarray, length_scale: float, ratio: f
     trend = line @ np.linalg.lstsq(line, values, rcond=None)[0]
     difference = (time[:, None] - time[None]) / length_scale
     kernel = np.exp(-0.5 * difference * difference)
-    factor = cho_factor(kernel + ratio * np.eye(len(time)), check_finite=False)
+    factor = cho_factor(kernel + NOISE * np.eye(len(time)), check_finite=False)
     smoothed: np.ndarray = trend + kernel @ cho_solve(factor, values - trend, check_finite=False)
     return smoothed

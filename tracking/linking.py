@@ -31,7 +31,7 @@ class LinkOptions:
     """
 
     max_gap: int = 150
-    max_different: float = 0.1
+    max_different: float = 0.005
     reach: float = 1.0
     speed: float = 0.06
     jaccard: float = 0.3
@@ -81,7 +81,7 @@ def different_people(tracklets: Tracklets) -> np.ndarray:
     assert tracklets.look is not None and tracklets.halves is not None
     look = tracklets.look
     distance = cosine_distance(look, look)
-    known: np.ndarray = look.any(axis=1)
+    known = np.asarray(look.any(axis=1))
     calibration = LookCalibration()
     long: np.ndarray = known & (tracklets.last - tracklets.first >= 2 * VELOCITY_FRAMES)
     same = 1 - np.einsum("td,td->t", tracklets.halves[0], tracklets.halves[1])

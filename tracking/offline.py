@@ -35,7 +35,7 @@ class OfflineOptions:
     link: Link = "none"
     aflink_weights: Path | None = None
     link_gap: int = 150
-    link_different: float = 0.1
+    link_different: float = 0.005
     link_jaccard: float = 0.3
     interpolation: Interpolation = "none"
     fill_gap: int = 20
