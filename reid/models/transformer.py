@@ -68,9 +68,9 @@ def drop_path_rates(drop_path: float, depth: int) -> list[float]:
 
 
 def init_transformer(model: nn.Module) -> None:
-    """Initialises linear layers from a normal distribution (0.02, cut at 2), their biases with 0 (arXiv 2012.12877)."""
+    """Initialises linear layers from a normal distribution of deviation 0.02, their biases with 0."""
     for module in model.modules():
         if isinstance(module, nn.Linear):
-            nn.init.trunc_normal_(module.weight, std=0.02)
+            nn.init.normal_(module.weight, std=0.02)
             if module.bias is not None:
                 nn.init.zeros_(module.bias)

@@ -95,10 +95,10 @@ class ViT(nn.Module):
     def _init(self, blocks: list[Block]) -> None:
         for block in blocks:
             init_transformer(block)
-        nn.init.trunc_normal_(self.cls_token, std=0.02)
-        nn.init.trunc_normal_(self.pos_embed, std=0.02)
+        nn.init.normal_(self.cls_token, std=0.02)
+        nn.init.normal_(self.pos_embed, std=0.02)
         projection = self.patch_embed.proj
-        nn.init.trunc_normal_(projection.weight, std=projection.weight[0].numel() ** -0.5)
+        nn.init.normal_(projection.weight, std=projection.weight[0].numel() ** -0.5)
         nn.init.zeros_(projection.bias)  # type: ignore[arg-type]
 
     def add_cameras(self, num_cameras: int, factor: float) -> None:

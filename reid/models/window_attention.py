@@ -34,7 +34,7 @@ class WindowAttention(nn.Module):
         """Builds what makes query, key and value, and the bias."""
         self.qkv = nn.Linear(width, 3 * width)
         self.relative_position_bias_table = nn.Parameter(torch.empty((2 * self.window - 1) ** 2, self.heads))
-        nn.init.trunc_normal_(self.relative_position_bias_table, std=0.02)
+        nn.init.normal_(self.relative_position_bias_table, std=0.02)
 
     def forward(self, x: torch.Tensor, windows: Windows, mask: torch.Tensor | None) -> torch.Tensor:
         """Maps a map (B, H, W, width) to the same shape.
@@ -56,7 +56,9 @@ class WindowAttention(nn.Module):
         mixed = F.scaled_dot_product_attention(
             query, key, parts[2], attn_mask=bias.to(query.dtype), dropout_p=dropped, scale=scale
         )
-        return self.drop(self.proj(windows.join(mixed.transpose(1, 2).flatten(2).unflatten(0, (-1, count)))))
+        # A copy always: kernels order their output differently, and an exported file must hold for each of them.
+        mixed = mixed.transpose(1, 2).clone(memory_format=torch.contiguous_format).flatten(2)
+        return self.drop(self.proj(windows.join(mixed.unflatten(0, (-1, count)))))
 
     def _project(self, tokens: torch.Tensor) -> torch.Tensor:
         return self.qkv(tokens)

@@ -1,0 +1,344 @@
+"""ViT: patches, positions, cameras on the tokens, the jigsaw patch module, foreign weights."""
+
+import copy
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import timm
+import torch
+from PIL import Image
+from safetensors.torch import save_file
+from torch.utils.flop_counter import FlopCounterMode
+
+from reid.activation_checkpointing import checkpoint_activations
+from reid.cluster_features import ClusterableFeatures, embed_for_clusters
+from reid.continual import grow
+from reid.data.images import Preprocessing
+from reid.freezing import FrozenBackbone
+from reid.losses import CombinedLoss
+from reid.models import build_model
+from reid.models.foreign_weights import load_foreign
+from reid.models.jigsaw import Jigsaw, jigsaw_order
+from reid.models.renorm import BatchRenorm1d
+from reid.models.transformer import StochasticDepth
+from reid.models.vit_layers import PatchEmbedding, resize_position
+from reid.models.vit_names import vit_names
+from reid.pseudo_labels import PseudoLabels
+
+IMAGES = torch.randn(2, 3, 64, 32, generator=torch.Generator().manual_seed(0))
+SMALL: dict[str, Any] = {"image_size": (64, 32)}
+JPM = SMALL | {"jpm": True, "stride": 12}
+
+
+def lively(model: torch.nn.Module) -> torch.nn.Module:
+    """Gives biases and LayerNorms numbers of their own, which a new network has not."""
+    for parameter in model.parameters():
+        if parameter.ndim <= 1:
+            torch.nn.init.normal_(parameter, std=0.3)
+    return model
+
+
+def build(**options: Any) -> torch.nn.Module:
+    torch.manual_seed(0)
+    return build_model("vit_tiny", 3, **SMALL | options)
+
+
+# DeiT's table 1 (arXiv 2012.12877) gives 5, 22 and 86 M parameters with ImageNet's classifier of 1,000 rows.
+@pytest.mark.parametrize(
+    ("name", "width", "millions", "gflops"),
+    [("vit_tiny", 192, 5.5, 1.25), ("vit_small", 384, 21.7, 4.6), ("vit_base", 768, 85.8, 17.6)],
+)
+def test_sizes(name: str, width: int, millions: float, gflops: float) -> None:
+    with torch.device("meta"):
+        model, image = build_model(name, image_size=(224, 224)).eval(), torch.empty(1, 3, 224, 224)
+        with FlopCounterMode(display=False) as counter, torch.no_grad():
+            assert model(image).features.shape == (1, width) == (1, model.embedding_size)
+    trunk = sum(p.numel() for name, p in model.named_parameters() if not name.startswith("head."))
+    assert trunk / 1e6 == pytest.approx(millions, abs=0.05)
+    assert counter.get_total_flops() / 2e9 == pytest.approx(gflops, abs=0.05)  # papers count a multiply-add as one
+
+
+@pytest.mark.parametrize(("stride", "rows", "columns"), [(16, 16, 8), (14, 18, 9), (12, 21, 10)])
+def test_patches_overlap(stride: int, rows: int, columns: int) -> None:
+    layer = PatchEmbedding(8, 16, stride)
+    assert layer.grid(256, 128) == (rows, columns)
+    images = torch.randn(1, 3, 256, 128)
+    tokens = layer(images)
+    assert tokens.shape == (1, rows * columns, 8)
+    row, column = 3, 2
+    patch = images[0, :, row * stride : row * stride + 16, column * stride : column * stride + 16]
+    expected = (layer.proj.weight * patch).sum(dim=(1, 2, 3)) + layer.proj.bias
+    assert torch.allclose(tokens[0, row * columns + column], expected, atol=1e-4)
+
+
+def test_positions_are_interpolated() -> None:
+    position = torch.randn(1, 1 + 12, 5)
+    assert resize_position(position, (4, 3), (4, 3)) is position
+    larger = resize_position(position, (4, 3), (8, 6))
+    assert larger.shape == (1, 49, 5) and torch.equal(larger[:, 0], position[:, 0])
+    for size in ((8, 6), (3, 2)):
+        resized = resize_position(position, (4, 3), size)[0, 1:, 2].reshape(size)
+        picture = Image.fromarray(position[0, 1:, 2].reshape(4, 3).numpy()).resize(size[::-1], Image.Resampling.BICUBIC)
+        assert np.allclose(resized, np.asarray(picture), atol=1e-4)
+    flat = torch.ones(1, 13, 5)
+    assert torch.allclose(resize_position(flat, (4, 3), (2, 7)), torch.ones(1, 15, 5), atol=1e-5)
+    model = build(image_size=(256, 128)).eval()
+    assert model(IMAGES).features.shape == (2, 192) and model.grid == (16, 8)
+
+
+@pytest.mark.parametrize("size", [(224, 224), (128, 64)])
+@torch.no_grad()
+def test_weights_of_timm_compute_the_same(size: tuple[int, int], tmp_path: Path) -> None:
+    theirs = lively(timm.create_model("vit_tiny_patch16_224", num_classes=5, dynamic_img_size=True)).eval()
+    torch.save({"model": theirs.state_dict()}, tmp_path / "deit.pth")  # DeiT's files look so
+    images = torch.randn(1, 3, *size)
+    expected = theirs.forward_head(theirs.forward_features(images), pre_logits=True)
+    for jpm in (False, True):
+        ours = build(image_size=size, jpm=jpm).eval()
+        report = load_foreign(ours, tmp_path / "deit.pth")
+        assert all(name.startswith("head.") for name in report.missing) and not report.mismatched
+        assert sorted(report.unexpected) == ["head.bias", "head.weight"]
+        output = ours(images)
+        whole = output.branches[0].features if jpm else output.features
+        assert torch.allclose(whole, expected, atol=1e-5)
+
+
+def released(jpm: bool, patches: int, cameras: int) -> dict[str, torch.Tensor]:
+    """Returns tensors under the names, and of the shapes, of the authors' release, here 192 wide."""
+    block = {"norm1.weight": (192,), "norm1.bias": (192,), "norm2.weight": (192,), "norm2.bias": (192,)}
+    block |= {"attn.qkv.weight": (576, 192), "attn.qkv.bias": (576,), "attn.proj.weight": (192, 192)}
+    block |= {"attn.proj.bias": (192,), "mlp.fc1.weight": (768, 192), "mlp.fc1.bias": (768,)}
+    block |= {"mlp.fc2.weight": (192, 768), "mlp.fc2.bias": (192,)}
+    shapes: dict[str, tuple[int, ...]] = {"base.cls_token": (1, 1, 192), "base.pos_embed": (1, 1 + patches, 192)}
+    shapes |= {"base.sie_embed": (cameras, 1, 192)} if cameras else {}
+    shapes |= {"base.patch_embed.proj.weight": (192, 3, 16, 16), "base.patch_embed.proj.bias": (192,)}
+    shapes |= {f"base.blocks.{i}.{name}": shape for i in range(12) for name, shape in block.items()}
+    shapes |= {"base.norm.weight": (192,), "base.norm.bias": (192,)}
+    shapes |= {"base.fc.weight": (1000, 192), "base.fc.bias": (1000,)}
+    for branch in ("b1", "b2") if jpm else ():
+        shapes |= {f"{branch}.0.{name}": shape for name, shape in block.items()}
+        shapes |= {f"{branch}.1.weight": (192,), f"{branch}.1.bias": (192,)}
+    for suffix in ("", "_1", "_2", "_3", "_4") if jpm else ("",):
+        shapes |= {f"classifier{suffix}.weight": (3, 192), f"bottleneck{suffix}.num_batches_tracked": ()}
+        neck = ("weight", "bias", "running_mean", "running_var")
+        shapes |= {f"bottleneck{suffix}.{name}": (192,) for name in neck}
+    return {name: torch.randn(shape) for name, shape in shapes.items()}
+
+
+def test_weights_of_transreid_find_their_places(tmp_path: Path) -> None:
+    state = released(jpm=True, patches=10, cameras=6)
+    save_file({f"module.{name}": tensor for name, tensor in state.items()}, tmp_path / "transreid.safetensors")
+    model = build(**JPM, num_cameras=6, cam_factor=3.0)
+    report = load_foreign(model, tmp_path / "transreid.safetensors")
+    assert report.missing == () and not report.mismatched
+    unused = [name for name in state if name.startswith(("base.fc.", "base.blocks.11.", "base.norm."))]
+    assert sorted(report.unexpected) == sorted(unused)
+    own = model.state_dict()
+    for theirs, ours in {
+        "base.pos_embed": "pos_embed",
+        "base.blocks.10.mlp.fc1.weight": "blocks.10.mlp.fc1.weight",
+        "b1.0.attn.qkv.weight": "whole.0.attn.qkv.weight",
+        "b1.1.bias": "whole.1.bias",
+        "b2.0.norm2.weight": "local.0.norm2.weight",
+        "b2.1.weight": "local.1.weight",
+        "bottleneck.running_var": "head.branches.0.bottleneck.running_var",
+        "bottleneck_3.weight": "head.branches.3.bottleneck.weight",
+        "classifier.weight": "head.branches.0.classifier.weight",
+        "classifier_4.weight": "head.branches.4.classifier.weight",
+    }.items():
+        assert torch.equal(own[ours], state[theirs]), theirs
+    assert torch.equal(model.cameras.vectors, state["base.sie_embed"][:, 0])
+
+
+def test_weights_of_transreid_without_the_jigsaw_module(tmp_path: Path) -> None:
+    state = released(jpm=False, patches=10, cameras=0)
+    save_file(state, tmp_path / "baseline.safetensors")
+    model = build(stride=12)
+    report = load_foreign(model, tmp_path / "baseline.safetensors")
+    assert report.missing == () and sorted(report.unexpected) == ["base.fc.bias", "base.fc.weight"]
+    assert torch.equal(model.head.classifier.weight, state["classifier.weight"])
+    assert torch.equal(model.norm.weight, state["base.norm.weight"])
+    both = vit_names(state, jpm=True, grid=(5, 2))
+    assert both["whole.0.norm1.bias"] is both["local.0.norm1.bias"] is state["base.blocks.11.norm1.bias"]
+    # A network without the module takes the branch of the whole image.
+    plain = vit_names(released(jpm=True, patches=10, cameras=0), jpm=False, grid=(5, 2))
+    assert set(model.state_dict()) <= set(plain)
+    with pytest.raises(ValueError, match=r"baseline\.safetensors: pos_embed: got 10 patches, allowed: a square, or"):
+        load_foreign(build(), tmp_path / "baseline.safetensors")
+
+
+def test_own_weights_pass_unchanged(tmp_path: Path) -> None:
+    for options in (JPM, SMALL | {"image_size": (64, 64), "patch_size": 32, "stride": 16}):
+        model = build(**options)
+        assert set(model.foreign_state(model.state_dict())) == set(model.state_dict())
+        assert torch.equal(model.foreign_state(model.state_dict())["pos_embed"], model.pos_embed)
+
+
+def test_cameras_are_added_to_the_tokens_with_one_factor() -> None:
+    model = build(num_cameras=3, cam_factor=3.0)
+    plain = build()
+    assert plain.load_state_dict(model.state_dict(), strict=False).unexpected_keys == ["cameras.vectors"]
+    camids, tokens = torch.tensor([2, 0]), []
+    for network in (model, plain):
+        network.pos_drop.register_forward_hook(lambda module, inputs, output: tokens.append(output))
+    for mode in (True, False):
+        output = model.train(mode)(IMAGES, camids)
+        plain.train(mode)(IMAGES)
+        added = 3.0 * model.cameras.vectors[camids]
+        assert torch.allclose(tokens[-2] - tokens[-1], added[:, None].expand_as(tokens[-1]), atol=1e-5)
+    assert not torch.allclose(output.embeddings, model(IMAGES, camids.flip(0)).embeddings)
+    with pytest.raises(ValueError, match=r"camids: got none, but .* 3 cameras and cam_factor 3"):
+        model(IMAGES)
+    with pytest.raises(ValueError, match="camids: got 3, allowed: 0 to 2"):
+        model(IMAGES, torch.tensor([0, 3]))
+    assert build(num_cameras=3, cam_factor=0.0).cameras is None
+
+
+@pytest.mark.parametrize(("count", "shift", "groups"), [(8, 2, 2), (128, 5, 2), (210, 4, 2), (441, 5, 2), (10, 3, 4)])
+def test_jigsaw_order_is_that_of_a_plain_loop(count: int, shift: int, groups: int) -> None:
+    moved = list(range(count))
+    for _ in range(shift):
+        moved.append(moved.pop(0))
+    length = (count + groups - 1) // groups
+    pieces = [moved[start : start + length] for start in range(0, count, length)]
+    expected = []
+    while any(pieces):
+        expected += [piece.pop(0) for piece in pieces if piece]
+    assert jigsaw_order(count, shift, groups) == expected
+    assert count != 8 or expected == [2, 6, 3, 7, 4, 0, 5, 1]
+
+
+@torch.no_grad()
+def test_jigsaw_features_are_those_of_each_part_alone() -> None:
+    model = lively(build(**JPM)).eval()
+    tokens = model._embed(IMAGES, None)
+    for block in model.blocks:
+        tokens = block(tokens)
+    order = jigsaw_order(10, 5, 2)
+    output = model(IMAGES)
+    assert len(model.blocks) == 11 and len(output.branches) == 5 and output.features.shape == (2, 5 * 192)
+    assert torch.equal(output.logits, output.branches[0].logits)
+    assert torch.allclose(output.branches[0].features, model.whole(tokens)[:, 0], atol=1e-5)
+    for part in range(4):
+        chosen = torch.stack([tokens[:, 1 + place] for place in order[2 * part : 2 * part + 2]], dim=1)
+        local = model.local(torch.cat([tokens[:, :1], chosen], dim=1))[:, 0]
+        branch, head = output.branches[1 + part], model.head.branches[1 + part]
+        assert torch.allclose(branch.features, local, atol=1e-4)
+        own = slice((1 + part) * 192, (2 + part) * 192)
+        assert torch.allclose(output.features[:, own], local / 4, atol=1e-4)
+        assert torch.allclose(output.embeddings[:, own], head.bottleneck(local) / 4, atol=1e-4)
+        assert torch.allclose(branch.logits, head.classifier(head.bottleneck(local)), atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"image_size": (128, 64)},
+        {"patch_size": 8},
+        {"stride": 12},
+        {"jpm": True},
+        {"jpm": True, "jpm_shift": 3},
+        {"jpm": True, "jpm_groups": 4},
+        {"jpm": True, "jpm_parts": 2},
+        {"dropout": 0.2},
+        {"attention_dropout": 0.2},
+        {"drop_path": 0.5},
+    ],
+)
+@torch.no_grad()
+def test_every_option_changes_the_model(options: dict[str, Any]) -> None:
+    def outcome(**options: Any) -> list[torch.Tensor]:
+        model = build(**{"drop_path": 0.0} | options).train()
+        torch.manual_seed(1)
+        return [model(IMAGES).features, *model.state_dict().values()]
+
+    usual = outcome(**({"jpm": True} if len(options) > 1 else {}))
+    changed = outcome(**options)
+    assert [t.shape for t in usual] != [t.shape for t in changed] or not torch.allclose(usual[0], changed[0], atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"stride": 17}, r"stride: got 17, allowed: 1 to the patch_size \(16\)"),
+        ({"stride": 0}, "stride: got 0"),
+        ({"patch_size": 0}, "patch_size: got 0, allowed: 1 or more"),
+        ({"image_size": (64, 8)}, "image: got 64 x 8, allowed: 16 x 16 or more"),
+        ({"jpm_parts": 4}, "jpm_parts: got 4 without jpm"),
+        ({"jpm_shift": 5}, "jpm_shift: got 5 without jpm"),
+        ({"jpm": True, "jpm_parts": 0}, "jpm_parts: got 0, allowed: 1 or more"),
+        ({"drop_path": 1.0}, "drop_path: got 1.0, allowed: 0"),
+        ({"dropout": -0.1}, "dropout: got -0.1, allowed: 0"),
+        ({"attention_dropout": 1.5}, "attention_dropout: got 1.5"),
+        ({"pooling": "gem"}, "unknown option pooling; allowed: image_size, patch_size, stride"),
+    ],
+)
+def test_bad_options_are_refused(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        build_model("vit_tiny", **options)
+
+
+def test_images_that_are_too_small_are_refused() -> None:
+    with pytest.raises(ValueError, match="image: got 8 x 32"):
+        build()(torch.zeros(2, 3, 8, 32))
+    tokens = torch.zeros(1, 1 + 3, 4)
+    with pytest.raises(ValueError, match="jpm_shift: got 5, allowed: 0 to the 3 patches"):
+        Jigsaw(parts=2)(tokens)
+    with pytest.raises(ValueError, match="jpm_parts: got 4, allowed: 1 to the 3 patches"):
+        Jigsaw(shift=0)(tokens)
+    with pytest.raises(ValueError, match="jpm_groups: got 4, allowed: 1 to the 3 patches"):
+        Jigsaw(parts=2, shift=0, groups=4)(tokens)
+
+
+def test_stochastic_depth_keeps_the_mean() -> None:
+    layer = StochasticDepth(0.25).train()
+    x = torch.ones(20_000, 2)
+    y = layer(x)
+    assert y.unique().tolist() == pytest.approx([0.0, 4 / 3]) and torch.equal(y[:, 0], y[:, 1])
+    assert y.mean().item() == pytest.approx(1.0, abs=0.03)
+    assert layer.eval()(x) is x
+    model = build_model("vit_tiny", drop_path=0.11)
+    assert [block.drop_path.probability for block in model.blocks] == pytest.approx([0.01 * i for i in range(12)])
+
+
+def test_renormalisation_replaces_each_bnneck() -> None:
+    model = build(**JPM, renorm="batch")
+    assert all(isinstance(head.bottleneck, BatchRenorm1d) for head in model.head.branches)
+    assert model.train()(IMAGES).logits.shape == (2, 3)
+
+
+def test_checkpointed_activations_and_frozen_backbone() -> None:
+    plain = build(**JPM, drop_path=0.3)
+    saving = copy.deepcopy(plain)
+    assert checkpoint_activations(saving) == 15  # eleven blocks, and block and norm of two branches
+    for model in (plain, saving):
+        torch.manual_seed(1)
+        model.train()(IMAGES).embeddings.square().sum().backward()
+    for first, second in zip(plain.parameters(), saving.parameters(), strict=True):
+        assert first.grad is None or torch.allclose(first.grad, second.grad, atol=1e-5)
+    frozen = FrozenBackbone(plain)
+    frozen.freeze()
+    plain.train().zero_grad()
+    frozen.hold()
+    assert not plain.blocks[5].drop_path.training and plain.head.branches[2].bottleneck.training
+    sum(part.logits.sum() for part in plain(IMAGES).branches).backward()
+    assert plain.cls_token.grad is None and plain.local[0].mlp.fc1.weight.grad is None
+    assert all(head.classifier.weight.grad is not None for head in plain.head.branches)
+
+
+def test_each_branch_grows_by_its_own_centroids() -> None:
+    model, loss = build(**JPM), CombinedLoss({"cross_entropy": 1.0, "center": 1e-3}, num_classes=3, feature_size=960)
+    empty = embed_for_clusters(model, [], Preprocessing(64, 32), torch.device("cpu"), 1)
+    names = [f"head.branches.{index}" for index in range(5)]
+    assert list(empty.classifier_inputs) == names
+    inputs = {name: np.random.default_rng(0).normal(size=(4, 192)).astype(np.float32) for name in names}
+    rows = np.zeros((4, 960), np.float32)
+    labels = PseudoLabels(np.array([0, 0, 1, -1]), 2, 1, 0.5, 2)
+    grow(model, loss, ClusterableFeatures(rows, rows, inputs, np.ones(4, bool)), labels)
+    output = model.train()(IMAGES)
+    assert all(part.logits.shape == (2, 5) for part in output.branches)
+    loss(output.features, output.logits, torch.tensor([3, 4]), output.branches)[0].backward()
+    row, third = model.head.branches[2].classifier.weight[4], torch.from_numpy(inputs[names[2]][2])
+    assert torch.cosine_similarity(row, third, dim=0).item() == pytest.approx(1.0, abs=1e-4)
