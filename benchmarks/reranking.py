@@ -8,7 +8,6 @@ torchreid's function, because its own sort orders equal distances at random.
 """
 
 import argparse
-import json
 import sys
 import tempfile
 import time
@@ -22,7 +21,9 @@ from numpy.typing import NDArray
 if __package__ in (None, ""):  # imports start at the repository root; this file would stand for the package otherwise
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-from benchmarks.side_by_side import MARKET, clustered, market_parser, peak_gigabytes, peer_python, run_job
+from benchmarks.features import clustered
+from benchmarks.memory import peak_gigabytes
+from benchmarks.side_by_side import MARKET, market_parser, peer_python, run_job, run_market
 
 TOLERANCE = 1e-4
 
@@ -31,11 +32,7 @@ def main() -> None:
     """Prints a markdown table and the comparison of the results."""
     parser = market_parser(__doc__, repeats=3)
     parser.add_argument("--check-scale", type=float, default=0.1, help="share for the comparison with a stable sort")
-    arguments = parser.parse_args()
-    if arguments.job:
-        print(json.dumps(JOBS[arguments.job](arguments.folder, arguments.repeats)))
-        return
-    compare(arguments)
+    run_market(parser, JOBS, compare)
 
 
 def compare(arguments: argparse.Namespace) -> None:

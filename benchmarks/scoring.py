@@ -7,7 +7,6 @@ process of its own.
 """
 
 import argparse
-import json
 import sys
 import tempfile
 import time
@@ -19,19 +18,16 @@ import numpy as np
 if __package__ in (None, ""):  # imports start at the repository root; this file would stand for the package otherwise
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-from benchmarks.side_by_side import MARKET, clustered, market_parser, peak_gigabytes, peer_python, run_job
+from benchmarks.features import clustered
+from benchmarks.memory import peak_gigabytes
+from benchmarks.side_by_side import MARKET, market_parser, peer_python, run_job, run_market
 
 CAMERAS = 6
 
 
 def main() -> None:
     """Prints a markdown table and the comparison of the results."""
-    parser = market_parser(__doc__, repeats=5)
-    arguments = parser.parse_args()
-    if arguments.job:
-        print(json.dumps(JOBS[arguments.job](arguments.folder, arguments.repeats)))
-        return
-    compare(arguments)
+    run_market(market_parser(__doc__, repeats=5), JOBS, compare)
 
 
 def compare(arguments: argparse.Namespace) -> None:

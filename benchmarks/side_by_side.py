@@ -1,18 +1,15 @@
-"""What the comparisons with torchreid share: its environment, jobs in processes of their own, their memory."""
+"""What the comparisons with torchreid share: its environment, and jobs in processes of their own."""
 
 import argparse
 import json
 import os
-import resource
 import subprocess
 import sys
 import sysconfig
 import venv
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
 
 PEER = "torchreid==0.2.5"
 NEEDED = ("gdown", "tensorboard", "h5py", "yacs", "six")  # imported by torchreid, declared by none of its metadata
@@ -35,6 +32,19 @@ def market_parser(description: str | None, repeats: int) -> argparse.ArgumentPar
     parser.add_argument("--job", help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
     return parser
+
+
+def run_market(
+    parser: argparse.ArgumentParser,
+    jobs: dict[str, Callable[[Path, int], Any]],
+    compare: Callable[[argparse.Namespace], None],
+) -> None:
+    """Compares, or does one of the jobs, given the folder and the repeats, and prints its JSON."""
+    arguments = parser.parse_args()
+    if arguments.job:
+        print(json.dumps(jobs[arguments.job](arguments.folder, arguments.repeats)))
+    else:
+        compare(arguments)
 
 
 def peer_python(folder: Path) -> Path:
@@ -69,19 +79,3 @@ def run_job(python: Path | str, script: str, job: str, folder: Path, *options: s
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
     result: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return result
-
-
-def peak_gigabytes() -> float:
-    """Returns the largest resident memory that this process has had, in GB."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1024 if sys.platform != "darwin" else 1) / 1e9
-
-
-def clustered(rng: np.random.Generator, num: int, dim: int, pids: int) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-    """Returns features in clusters of one identity each, and the identities.
-
-    Values are whole numbers, so that squared distances are exact in float32 and both sides see the same ones.
-    """
-    centers = rng.normal(size=(pids, dim))
-    labels = rng.integers(0, pids, num)
-    features = centers[labels] + rng.normal(scale=2, size=(num, dim))
-    return np.round(20 * features).astype(np.float32), labels
