@@ -2,6 +2,8 @@
 
 import dataclasses
 import json
+import re
+import shlex
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +12,7 @@ import torch
 from PIL import Image
 
 from reid.checkpoint import Card, save_checkpoint
+from reid.config import parse_config
 from reid.corruptions import CORRUPTIONS, corrupt
 from reid.data import read_dataset
 from reid.data.crops import load_crop
@@ -122,6 +125,12 @@ def test_both_sides_are_the_plain_loop(tiny_market: Path) -> None:
     crops = [corrupt(load_crop(s), "blur", 2.0, seed=0, path=s.path, camid=s.camid) for s in data.gallery]
     assert (rows == embed(crops)).all() and sum(told) == len(data.gallery)
     assert (embed_corrupted(embed, data.gallery, None, 0) == embed([load_crop(s) for s in data.gallery])).all()
+
+
+def test_the_readme_shows_a_command_that_parses(repository: Path) -> None:
+    command = re.findall(r"`python -m reid.robustness (.*?)`", (repository / "README.md").read_text(encoding="utf-8"))
+    config = parse_config(RobustnessConfig, shlex.split(command[0]))
+    assert len(command) == 1 and len(config.ckpt) == 2 and len(config.conditions()) == 25
 
 
 @pytest.mark.parametrize(
