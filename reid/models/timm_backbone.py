@@ -12,6 +12,8 @@ from torch import nn
 from reid.models.cameras import CameraVectors
 from reid.models.heads import POOLINGS, BNNeckHead
 from reid.models.output import ReIDOutput
+from reid.models.resnet18 import check_last_stride
+from reid.models.timm_stride import keep_last_resolution
 
 PREFIX = "timm:"
 WEIGHTS_FOLDER = Path(__file__).resolve().parents[2] / "checkpoints" / "timm"
@@ -56,6 +58,8 @@ class TimmBackbone(nn.Module):
             map (B, C, H, W); transformers have none.
         image_size: (height, width) for networks that must know it when they are built; transformers that can adapt
             their position embedding to each input do so without.
+        last_stride: 1 keeps the resolution of the map in the last stage of a convolutional network, as
+            re-identification likes it; 2 is what timm builds.
 
     Raises:
         FileNotFoundError: When the pretrained weights are not there; the message says where to put them.
@@ -72,8 +76,10 @@ class TimmBackbone(nn.Module):
         projection_dim: int = 0,
         pooling: str = "timm",
         image_size: tuple[int, int] | None = None,
+        last_stride: int = 2,
     ) -> None:
         super().__init__()
+        check_last_stride(last_stride)
         if not timm.is_model(name):
             near = difflib.get_close_matches(name.split(".")[0], timm.list_models(), 5)
             raise ValueError(f"backbone: timm has no {name!r}; near it: {', '.join(near) or 'nothing'}")
@@ -84,6 +90,8 @@ class TimmBackbone(nn.Module):
         self.name = name
         self.own_pooling = pooling == "timm"
         trunk: Any = _create(name, _find_weights(name, weights) if pretrained else None, image_size)
+        if last_stride == 1:
+            keep_last_resolution(trunk, name)
         self.trunk = trunk
         size = trunk.head_hidden_size if self.own_pooling else trunk.num_features
         self.head = BNNeckHead(size, num_classes, "none" if self.own_pooling else pooling, projection_dim)
