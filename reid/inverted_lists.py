@@ -7,7 +7,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from reid.distances import map_row_blocks
-from reid.neighbours import squared_distance
+from reid.neighbours import insert_neighbour, squared_distance
 
 _ITEMS_A_LIST = 39  # at least: fewer make poor means
 _TRAINED = 64  # items a list that the means are found with, at most
@@ -105,24 +105,18 @@ def _keep_nearest(products, norms, other_norms, members, rows, found, best):  # 
     last = found.shape[1] - 1
     values = np.empty(_CHUNK, np.float32)
     for i in range(len(rows)):
-        norm, target, distances = norms[i], found[rows[i]], best[rows[i]]
+        norm, row = norms[i], rows[i]
         for begin in range(0, products.shape[1], _CHUNK):
             length = min(_CHUNK, products.shape[1] - begin)
             # Slices that start at 0 spare the check for negative indices, which would keep the loop scalar.
             chunk, others = products[i, begin : begin + length], other_norms[begin : begin + length]
-            worst = distances[last]
+            worst = best[row, last]
             near = np.int32(0)
             for t in range(length):
                 value = squared_distance(chunk[t], norm, others[t])
                 values[t] = value
-                near += np.int32(value < worst)
+                near += np.int32(value <= worst)
             if near:
                 for t in range(length):
-                    if values[t] < distances[last]:
-                        place = last
-                        while place > 0 and distances[place - 1] > values[t]:
-                            distances[place] = distances[place - 1]
-                            target[place] = target[place - 1]
-                            place -= 1
-                        distances[place] = values[t]
-                        target[place] = members[begin + t]
+                    if values[t] <= best[row, last]:
+                        insert_neighbour(found, best, row, members[begin + t], values[t])

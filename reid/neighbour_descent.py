@@ -5,7 +5,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from reid.distances import map_row_blocks
-from reid.neighbours import dot, squared_distance
+from reid.neighbours import dot, insert_neighbour, squared_distance
 
 _REVERSE = 10  # items that have an item among their neighbours, looked at beside its own neighbours
 _BLOCK = 16384  # each block marks all items
@@ -75,21 +75,4 @@ def _improve_rows(features, norms, indices, reverse, new_indices, new_distances,
                 if mark[j] != i:
                     mark[j] = i
                     distance = squared_distance(dot(features[i], features[j]), norms[i], norms[j])
-                    _insert(new_indices[i], new_distances[i], j, distance)
-
-
-@njit(cache=True, nogil=True)
-def _insert(indices, distances, item, distance):  # type: ignore[no-untyped-def]
-    """Puts an item into a list that is sorted by (distance, index), unless it ranks behind the last."""
-    place = len(indices)
-    while place > 0:
-        other = distances[place - 1]
-        if other < distance or (other == distance and indices[place - 1] < item):
-            break
-        place -= 1
-        if place + 1 < len(indices):
-            distances[place + 1] = other
-            indices[place + 1] = indices[place]
-    if place < len(indices):
-        distances[place] = distance
-        indices[place] = item
+                    insert_neighbour(new_indices, new_distances, i, j, distance)

@@ -117,7 +117,7 @@ def dot(x, y):  # type: ignore[no-untyped-def]
 @njit(cache=True, nogil=True)
 def _scan_rows(part, norms, top, left, indices, distances, worst, row_max, cross, start, stop):  # type: ignore[no-untyped-def]
     """Takes the tile's rows start..stop - 1 as items and its columns as their candidates."""
-    width = part.shape[1]
+    width, last = part.shape[1], indices.shape[1] - 1
     num_query = cross.shape[0]
     values = np.empty(_CHUNK, np.float32)
     largest = np.zeros(_CHUNK, np.float32)  # one maximum a lane: the loop then works on whole vectors
@@ -139,7 +139,8 @@ def _scan_rows(part, norms, top, left, indices, distances, worst, row_max, cross
             if near:
                 for t in range(count):
                     if values[t] <= worst[item]:
-                        _insert(indices, distances, worst, item, values[t], left + begin + t)
+                        insert_neighbour(indices, distances, item, left + begin + t, values[t])
+                        worst[item] = distances[item, last]
             if item < num_query:
                 for t in range(max(0, num_query - left - begin), count):
                     cross[item, left + begin + t - num_query] = values[t]
@@ -149,6 +150,7 @@ def _scan_rows(part, norms, top, left, indices, distances, worst, row_max, cross
 @njit(cache=True, nogil=True)
 def _scan_columns(part, norms, top, left, indices, distances, worst, row_max, start, stop):  # type: ignore[no-untyped-def]
     """Takes the tile's columns start..stop - 1 as items and its rows as their candidates."""
+    last = indices.shape[1] - 1
     values = np.empty(_CHUNK, np.float32)
     for begin in range(start, stop, _CHUNK):
         count = min(_CHUNK, stop - begin)
@@ -167,22 +169,22 @@ def _scan_columns(part, norms, top, left, indices, distances, worst, row_max, st
             if near:
                 for t in range(count):
                     if values[t] <= worst[first + t]:
-                        _insert(indices, distances, worst, first + t, values[t], top + i)
+                        insert_neighbour(indices, distances, first + t, top + i, values[t])
+                        worst[first + t] = distances[first + t, last]
 
 
 @njit(cache=True, nogil=True)
-def _insert(indices, distances, worst, item, value, candidate):  # type: ignore[no-untyped-def]
-    """Puts a candidate into an item's list, which is sorted by (distance, index), unless it ranks behind the last."""
+def insert_neighbour(indices, distances, row, item, distance):  # type: ignore[no-untyped-def]
+    """Puts an item into a row that is sorted by (distance, index), unless it ranks behind the last."""
     place = indices.shape[1]
     while place > 0:
-        other = distances[item, place - 1]
-        if other < value or (other == value and indices[item, place - 1] < candidate):
+        other = distances[row, place - 1]
+        if other < distance or (other == distance and indices[row, place - 1] < item):
             break
         place -= 1
         if place + 1 < indices.shape[1]:
-            distances[item, place + 1] = other
-            indices[item, place + 1] = indices[item, place]
+            distances[row, place + 1] = other
+            indices[row, place + 1] = indices[row, place]
     if place < indices.shape[1]:
-        distances[item, place] = value
-        indices[item, place] = candidate
-        worst[item] = distances[item, indices.shape[1] - 1]
+        distances[row, place] = distance
+        indices[row, place] = item
