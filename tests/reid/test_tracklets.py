@@ -1,4 +1,4 @@
-"""Tracklets: which frames are chosen, how they are made from MOT sequences and MARS folders, their pixels."""
+"""Tracklets: which frames are chosen, how they are made from MOT sequences, what a dataset of them promises."""
 
 import json
 import shutil
@@ -6,26 +6,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import pytest
-import torch
-from scipy.io import savemat
 
-from reid.data.base import Sample, relabel
-from reid.data.crops import image_fault
-from reid.data.images import Preprocessing
-from reid.data.mars import read_mars
+from reid.data.base import Sample
 from reid.data.mot_tracklets import read_mot_tracklets, split_people, split_track
-from reid.data.samplers import PKBatchSampler
-from reid.data.sharding import BatchShare
-from reid.data.tracklet_images import check_crop_factor, cut, drop_unreadable_frames, load_frames
-from reid.data.tracklet_loader import TrackletDataset, TrackletSampler, tracklet_loader
-from reid.data.tracklet_transform import TrackletTransform
 from reid.data.tracklets import Tracklet, VideoDataset, checked_tracklets, choose_frames, ranking_ids
-from reid.data.transforms import Augmentation, TrainTransform
 
-SIZE = Preprocessing(16, 16)
 Videos = Callable[..., Path]
 
 
@@ -185,216 +172,7 @@ def test_people_of_several_cameras_are_split_for_themselves() -> None:
         assert sum(one.pid < 4 for one in test) == 4 and sum(one.pid >= 10 for one in test) == 2
 
 
-# MARS
-
-
-@pytest.fixture
-def mars(tmp_path: Path) -> Path:
-    """A MARS folder: identities 1, 3 for training, 2, 4 for testing, 2 cameras, 2 tracklets, junk and distractors."""
-    root = tmp_path / "MARS"
-    random = np.random.default_rng(0)
-    rows: dict[str, list[list[int]]] = {}
-    for part, pids in (("bbox_train", ["0001", "0003"]), ("bbox_test", ["00-1", "0000", "0002", "0004"])):
-        names: list[str] = []
-        rows[part] = []
-        for pid in pids:
-            (root / part / pid).mkdir(parents=True)
-            for camera in (1, 2):
-                for track in (1, 2):
-                    first = len(names) + 1
-                    for frame in range(1, 4):
-                        names.append(f"{pid}C{camera}T{track:04d}F{frame:03d}.jpg")
-                        image = random.integers(0, 256, (32, 16, 3), np.uint8)
-                        cv2.imwrite(str(root / part / pid / names[-1]), image)
-                    rows[part].append([first, len(names), -1 if pid == "00-1" else int(pid), camera])
-        (root / "info").mkdir(exist_ok=True)
-        (root / "info" / f"{part.removeprefix('bbox_')}_name.txt").write_text("\n".join(names) + "\n")
-    savemat(root / "info" / "tracks_train_info.mat", {"track_train_info": np.array(rows["bbox_train"], np.uint16)})
-    savemat(root / "info" / "tracks_test_info.mat", {"track_test_info": np.array(rows["bbox_test"], np.float64)})
-    savemat(root / "info" / "query_IDX.mat", {"query_IDX": np.array([[10, 11, 13]])})
-    return root
-
-
-def test_mars_by_its_lists(mars: Path) -> None:
-    data = read_mars(mars.parent)
-    assert (len(data.train), len(data.query), len(data.gallery), data.num_junk) == (8, 3, 12, 4)
-    assert data.cropped and {one.pid for one in data.gallery} == {0, 2, 4}
-    names = [Path(query.frames[0].path).name for query in data.query]
-    assert names == ["0002C1T0002F001.jpg", "0002C2T0001F001.jpg", "0004C1T0001F001.jpg"]
-    assert set(data.query) <= set(data.gallery) and [query.camid for query in data.query] == [0, 1, 0]
-    assert all(Path(frame.path).is_file() for one in data.gallery for frame in one.frames)
-
-
-def test_mars_by_its_names(mars: Path) -> None:
-    listed = read_mars(mars)
-    shutil.rmtree(mars / "info")
-    (mars / "bbox_train" / "0001" / "holiday.jpg").write_bytes(b"")
-    data = read_mars(mars)
-    assert data.train == listed.train and data.gallery == listed.gallery and data.num_junk == 4
-    assert [(query.pid, query.camid) for query in data.query] == [(2, 0), (2, 1), (4, 0), (4, 1)]
-    assert data.skipped == ("bbox_train/0001/holiday.jpg: not a name such as 0001C1T0001F001.jpg",)
-    assert "no info folder" in data.notes[0]
-
-
-def _remove(mars: Path) -> None:
-    (mars / "info" / "query_IDX.mat").unlink()
-
-
-def _garble(mars: Path) -> None:
-    (mars / "info" / "query_IDX.mat").write_bytes(b"nothing of MATLAB" * 20)
-
-
-def _rename(mars: Path) -> None:
-    savemat(mars / "info" / "query_IDX.mat", {"other": np.array([[1]])})
-
-
-def _reach(mars: Path) -> None:
-    savemat(mars / "info" / "query_IDX.mat", {"query_IDX": np.array([[17]])})
-
-
-def _overrun(mars: Path) -> None:
-    savemat(mars / "info" / "tracks_train_info.mat", {"track_train_info": np.array([[1, 999, 1, 1]])})
-
-
-def _mistake(mars: Path) -> None:
-    savemat(mars / "info" / "tracks_train_info.mat", {"track_train_info": np.array([[1, 3, 1, 2]])})
-
-
-def _misname(mars: Path) -> None:
-    path = mars / "info" / "train_name.txt"
-    path.write_text(path.read_text().replace("0001C1T0001F002", "0001-1-2"))
-
-
-@pytest.mark.parametrize(
-    ("spoil", "error", "message"),
-    [
-        (_remove, FileNotFoundError, r"info: lacks query_IDX.mat; restore it, or remove the info folder"),
-        (_garble, ValueError, r"query_IDX.mat: not a readable MATLAB file"),
-        (_rename, ValueError, r"query_IDX.mat: lacks the matrix query_IDX"),
-        (_reach, ValueError, r"query_IDX.mat: rows 17 to 17; tracks_test_info.mat has 16"),
-        (_overrun, ValueError, r"tracks_train_info.mat: row 1: files 1 to 999; the list has 1 to 24"),
-        (_mistake, ValueError, r"row 1: identity 1 and camera 2, but the file is 0001C1T0001F001.jpg"),
-        (_misname, ValueError, r"row 1: 0001-1-2.jpg is not a name such as"),
-        (lambda mars: shutil.rmtree(mars / "bbox_test"), FileNotFoundError, r"lacks one of them; expected bbox_train"),
-    ],
-)
-def test_faults_of_mars_are_named(
-    mars: Path, spoil: Callable[[Path], None], error: type[Exception], message: str
-) -> None:
-    spoil(mars)
-    with pytest.raises(error, match=message):
-        read_mars(mars)
-
-
-# Pixels
-
-
-def test_crop_factor_scales_around_the_centre() -> None:
-    image = np.arange(40 * 60 * 3, dtype=np.int64).reshape(40, 60, 3)
-    box = (20.0, 10.0, 30.0, 30.0)
-    assert np.array_equal(cut(image, box, 1.0), image[10:30, 20:30])
-    assert np.array_equal(cut(image, box, 0.5), image[15:25, 22:28])  # 22.5 and 27.5 are rounded outwards
-    assert np.array_equal(cut(image, box, 1.4), image[6:34, 18:32])
-    assert np.array_equal(cut(image, box, 3.0), image[0:40, 10:40])  # clipped above and below
-    assert np.array_equal(cut(image, None, 0.5), image[10:30, 15:45])
-    assert np.array_equal(cut(image, (-10.0, -5.0, 10.0, 5.0), 1.0), image[0:5, 0:10])
-    for factor in (1.0, 1.1, 0.9):
-        for left in np.arange(2, 12, 0.1):
-            rows, columns = cut(image, (left, left, left + 20, left + 20), factor).shape[:2]
-            assert rows == columns and 20 * factor - 1e-6 <= columns <= 20 * factor + 2
-    with pytest.raises(ValueError, match="lies outside the 60 x 40 pixels"):
-        cut(image, (70.0, 0.0, 80.0, 10.0), 1.0)
-
-
-@pytest.mark.parametrize("factor", [0.0, -1.0, float("nan"), float("inf")])
-def test_bad_crop_factors_are_refused(factor: float) -> None:
-    with pytest.raises(ValueError, match="allowed: above 0"):
-        check_crop_factor(factor, cropped=False)
-
-
-def test_nothing_lies_around_images_that_are_cut_out() -> None:
-    check_crop_factor(1.2, cropped=False)
-    check_crop_factor(1.0, cropped=True)
-    with pytest.raises(ValueError, match=r"crop_factor: got 1\.2, allowed: at most 1"):
-        check_crop_factor(1.2, cropped=True)
-
-
-def test_frames_are_the_boxes_of_their_files(tiny_videos: Videos) -> None:
-    samples = [frame for one in read_mot_tracklets(tiny_videos()).train[:3] for frame in one.frames][::-1]
-    images = load_frames(samples, SIZE, 1.2)
-    assert images.shape == (len(samples), 3, 16, 16) and images.dtype == np.uint8
-    for sample, image in zip(samples, images, strict=True):
-        frame = cv2.cvtColor(cv2.imread(sample.path), cv2.COLOR_BGR2RGB)
-        assert np.array_equal(image, SIZE.batch([cut(frame, sample.box, 1.2)])[0])
-    with pytest.raises(ValueError, match=r"\.jpg: box .* lies outside"):
-        load_frames([Sample(samples[0].path, 1, 0, 1, "", (900.0, 0.0, 910.0, 9.0))], SIZE, 1.0)
-
-
-def test_corrupt_frames_are_left_out_and_counted(tiny_videos: Videos, tmp_path: Path) -> None:
-    shutil.copytree(tiny_videos(), tmp_path / "mot")
-    images = tmp_path / "mot" / "train" / "VIEW-01-c1" / "img1"
-    (images / "000003.jpg").write_bytes((images / "000003.jpg").read_bytes()[:300])
-    (images / "000004.jpg").unlink()
-    data = read_mot_tracklets(tmp_path / "mot")
-    (train, query, gallery), faults = drop_unreadable_frames([data.train, data.query, data.gallery], image_fault)
-    assert len(faults) == 2 and "000003.jpg" in faults[0] and "000004.jpg" in faults[1]
-    for before, after in ((data.train, train), (data.query, query), (data.gallery, gallery)):
-        assert len(before) == len(after)
-        for old, new in zip(before, after, strict=True):
-            assert new.frames == tuple(one for one in old.frames if old.camid == 1 or one.frame not in (3, 4))
-    assert set(query) <= set(gallery)
-    lost, _ = drop_unreadable_frames([[tracklet()]], image_fault)
-    assert lost == [[]]
-
-
-# Batches
-
-
-def test_batches_depend_on_seed_and_epoch_alone(tiny_videos: Videos) -> None:
-    train = read_mot_tracklets(tiny_videos()).train
-    labels = relabel(train)  # type: ignore[arg-type]
-
-    def batches(seed: int = 0, epoch: int = 1, cache: int = 100, count: int = 1) -> list[torch.Tensor]:
-        shares = []
-        for rank in range(count):
-            sampler = PKBatchSampler([labels[one.pid] for one in train], 2, 2, seed=0)
-            share = BatchShare(TrackletSampler(sampler, seed), rank, count)
-            options = {"frames": 3, "crop_factor": 1.0, "workers": 1, "cache_megabytes": cache}
-            loader = tracklet_loader(train, labels, SIZE, share, **options)  # type: ignore[arg-type]
-            assert loader.num_workers == (0 if cache else 1)
-            share.set_epoch(epoch)
-            shares.append([batch["images"] for batch in loader])
-        return [torch.cat(parts) for parts in zip(*shares, strict=True)]
-
-    first = batches()
-    assert first[0].shape == (4, 3, 3, 16, 16) and first[0].dtype == torch.uint8
-    for same in (batches(), batches(cache=0), batches(count=2)):
-        assert all(torch.equal(one, other) for one, other in zip(first, same, strict=True))
-    for other in (batches(seed=1), batches(epoch=2)):
-        assert not all(torch.equal(one, two) for one, two in zip(first, other, strict=True))
-
-
-def test_items_hold_the_drawn_frames(tiny_videos: Videos) -> None:
-    train = read_mot_tracklets(tiny_videos()).train
-    dataset = TrackletDataset(train, relabel(train), SIZE, 4, 0.8, cache=True)  # type: ignore[arg-type]
-    item = dataset[(2, 99)]
-    chosen = choose_frames(len(train[2].frames), 4, np.random.default_rng(99))
-    assert np.array_equal(item["images"], load_frames([train[2].frames[i] for i in chosen], SIZE, 0.8))
-    assert item["camid"] == train[2].camid and len(dataset) == len(train)
-
-
-def test_augmentation_is_the_same_for_all_frames_of_a_tracklet() -> None:
-    size = Preprocessing(32, 16)
-    image = torch.randint(0, 256, (6, 1, 3, 32, 16), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
-    generator = torch.Generator().manual_seed(1)
-    augmentation = Augmentation(flip=0.5, pad_crop=4, jitter=0.3, erasing=0.5)
-    transform = TrackletTransform(TrainTransform(size, augmentation, generator), generator)
-    first, second = transform(image.expand(-1, 4, -1, -1, -1)), transform(image.expand(-1, 4, -1, -1, -1))
-    assert first.shape == (6, 4, 3, 32, 16) and first.dtype == torch.float32
-    assert all(torch.equal(first[:, 0], first[:, time]) for time in range(4))
-    assert not torch.equal(first, second)
-    generator = torch.Generator().manual_seed(1)
-    assert torch.equal(TrainTransform(size, augmentation, generator)(image[:, 0]), first[:, 0])
+# Splits
 
 
 def test_ranking_ids_of_known_cameras() -> None:
