@@ -1,9 +1,9 @@
-"""The video entry point: every option, determinism, going on, what it writes; scores against a plain loop."""
+"""Video training: every option, what a run writes, going on, smaller batches."""
 
-import dataclasses
+import gc
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,38 +11,37 @@ import cv2
 import numpy as np
 import pytest
 import torch
+import yaml
+from accelerate.state import AcceleratorState
 
-from reid import video_reid_train
-from reid.checkpoint import load_checkpoint, save_checkpoint
+from experiments.results import read_records, section
+from reid import run_folder, video_reid_train, video_training
+from reid.checkpoint import load_checkpoint
+from reid.config import option_names, parse_config
 from reid.data.images import Preprocessing
-from reid.data.mot_tracklets import read_mot_tracklets
-from reid.data.transforms import Augmentation
-from reid.data.video_datasets import VIDEO_DATASETS, WORLD_OPTIONS, read_video_world
-from reid.embedder import Embedder
-from reid.loss_config import LossConfig
+from reid.data.video_datasets import VIDEO_DATASETS
 from reid.models.video import VIDEO_MODELS
-from reid.optim import OptimisationOptions
-from reid.training import LoadingOptions, SamplingOptions
 from reid.training_log import TrainingLog, read_rows
-from reid.video_embedder import VideoEmbedder, load_video_model, score_tracklets
-from reid.video_reid_train import VideoTrainConfig, main, read_data
+from reid.video_embedder import VideoEmbedder, score_tracklets
+from reid.video_options import VideoTrainConfig
+from reid.video_reid_train import main, read_data
 
 Videos = Callable[[], Path]
-SMALL: dict[str, Any] = {
-    "dataset": "mot",
-    "max_length": 6,
-    "epochs": 1,
-    "height": 32,
-    "width": 16,
-    "frames": 2,
-    "sampling": SamplingOptions(batch_size=4, num_instances=2),
-    "optimisation": OptimisationOptions(warmup_epochs=0.5),
-    "threads": 1,
-}
+# timm's smallest network: what is looked at here are options, not networks.
+SMALL = ["--dataset", "mot", "--max-length", 12, "--epochs", 1, "--height", 32, "--width", 16, "--frames", 2]
+SMALL += ["--batch-size", 4, "--num-instances", 2, "--warmup-epochs", 0.5, "--threads", 1, "--state-every", 0]
+SMALL += ["--backbone", "timm:test_resnet"]
 
 
-def train(root: Path, out: Path, **options: Any) -> dict[str, torch.Tensor]:
-    main(VideoTrainConfig(root=root, out=out, **(SMALL | options)))
+def options(root: Path, out: Path, *given: object) -> VideoTrainConfig:
+    return parse_config(VideoTrainConfig, list(map(str, [*SMALL, "--root", root, "--out", out, *given])))
+
+
+def train(root: Path, out: Path, *given: object) -> dict[str, torch.Tensor]:
+    # accelerate keeps the precision of the first accelerator in a process.
+    AcceleratorState._reset_state(reset_partial_state=True)
+    main(options(root, out, *given))
+    AcceleratorState._reset_state(reset_partial_state=True)
     return load_checkpoint(out / "model.safetensors")[0]
 
 
@@ -51,75 +50,208 @@ def equal(first: dict[str, torch.Tensor], second: dict[str, torch.Tensor]) -> bo
 
 
 @pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Any:
+def one_thread() -> Iterator[None]:
     before = torch.get_num_threads()
+    # accelerate collects garbage before each training: much longer than so small a training among so many objects.
+    gc.freeze()
     yield
+    gc.unfreeze()
     torch.set_num_threads(before)
+
+
+@pytest.fixture
+def weights_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leaves out what takes most of the time of so small a run and changes no weight."""
+    monkeypatch.setattr(video_reid_train, "_baselines", lambda session: [])
+    monkeypatch.setattr(video_reid_train, "repository_commit", lambda: "unknown")
+    monkeypatch.setattr(run_folder, "draw_loss_curve", lambda rows, path: None)
 
 
 @pytest.fixture(scope="module")
 def run(tiny_videos: Videos, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of two epochs, both scored."""
     out = tmp_path_factory.mktemp("video") / "run"
-    train(tiny_videos(), out, epochs=2)
+    train(tiny_videos(), out, "--epochs", 2, "--eval-every", 1, "--state-every", 1)
     return out
 
 
-@pytest.fixture(scope="module")
-def baseline(tiny_videos: Videos, tmp_path_factory: pytest.TempPathFactory) -> dict[str, torch.Tensor]:
-    return train(tiny_videos(), tmp_path_factory.mktemp("baseline"))
+CIRCLE = ("--circle-weight", 1)
+CONTRAST = ("--cluster-contrast-weight", 1)
+MEMORY = ("--xbm-weight", 1, "--xbm-start", 0)
+MULTI_STEP = ("--schedule", "multi-step", "--milestones", 1, "--epochs", 2)
+LSTM = ("--temporal", "lstm")
+# Options and what they are added to; each must change the weights. First those that video training has to itself or
+# assembles itself.
+CHANGES: list[tuple[tuple[object, ...], tuple[object, ...]]] = [
+    ((), ("--frames", 3)),
+    ((), ("--crop_factor", 1.3)),
+    ((), ("--temporal", "attention")),
+    ((), LSTM),
+    (LSTM, ("--hidden", 8)),
+    ((), ("--backbone", "timm:test_efficientnet")),
+    ((), ("--height", 48)),
+    ((), ("--width", 24)),
+    ((), ("--min-visibility", 0.8)),
+    ((), ("--min-height", 41)),
+    ((), ("--min-width", 17)),
+    (("--max-length", 30), ("--min-length", 15)),
+    ((), ("--max-length", 8)),
+    ((), ("--max-gap", 0)),
+    ((), ("--test-fraction", 0.25)),
+    ((), ("--split-seed", 1)),
+    ((), ("--batch-size", 6)),
+    ((), ("--num-instances", 4)),
+    ((), ("--sampler", "camera-balanced")),
+    (("--triplet-weight", 0), ("--sampler", "random", "--num-instances", "None")),
+    ((), ("--cross-entropy-weight", 0.5)),
+    ((), ("--flip", 0)),
+    ((), ("--lr", 3e-4)),
+    (("--backbone", "seres18"), ("--precision", "bf16")),
+    ((), ("--seed", 1)),
+    ((), ("--epochs", 2)),
+]
+# A large network, and groups of options that come as they are from image training, where each is tested too.
+SLOW: list[tuple[tuple[object, ...], tuple[object, ...]]] = [
+    ((), ("--temporal", "resnet3d18", "--backbone", "default")),
+    ((), ("--smoothing", 0)),
+    ((), ("--poly-epsilon", -1.0)),
+    ((), ("--temperature", "2.")),
+    ((), ("--triplet-weight", 0.5)),
+    ((), ("--triplet", "weighted-regularised")),
+    ((), ("--margin", 0)),
+    ((), ("--center-weight", 0)),
+    ((), CIRCLE),
+    (CIRCLE, ("--circle-margin", 0.4)),
+    (CIRCLE, ("--circle-gamma", 64)),
+    ((), CONTRAST),
+    (CONTRAST, ("--contrast-momentum", 0.9)),
+    (CONTRAST, ("--contrast-scale", 5)),
+    ((), MEMORY),
+    (MEMORY, ("--xbm-size", 4)),
+    (MEMORY, ("--xbm-start", 2)),
+    ((), ("--pad-crop", 0)),
+    ((), ("--jitter", 0)),
+    ((), ("--erasing", 0.9)),
+    ((), ("--gray-patch", 0.9)),
+    ((), ("--gray-image", 0.9)),
+    ((), ("--policy", "autoaugment")),
+    ((), ("--optimizer", "adamw")),
+    ((), ("--weight-decay", 0.1)),
+    ((), ("--warmup-epochs", 0)),
+    (("--epochs", 2), MULTI_STEP),
+    (("--epochs", 2), ("--schedule", "step", "--step-epochs", 1)),
+    (MULTI_STEP, ("--decay", 0.5)),
+    ((), ("--max-grad-norm", 0.1)),
+    ((), ("--accumulate", 2)),
+    ((), ("--ema", 0.9)),
+    ((), ("--freeze-epochs", 1)),
+    ((), ("--center-lr", 0.1)),
+]
+# What other tests look at: here, or what image training and this one share in test_training and test_training_parts.
+ELSEWHERE = {
+    *("dataset", "root", "out", "eval_every", "resume", "state_every", "state_steps", "workers", "cache_megabytes"),
+    *("threads", "class_balance", "accelerate", "compile", "activation_checkpointing"),
+    *("fused", "log"),
+}
+_weights: dict[tuple[object, ...], dict[str, torch.Tensor]] = {}
 
 
-def test_training_describes_itself(run: Path, tiny_videos: Videos) -> None:
-    rows = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+@pytest.mark.usefixtures("weights_only")
+@pytest.mark.parametrize(
+    ("base", "change"),
+    [*CHANGES, *(pytest.param(*row, marks=pytest.mark.slow) for row in SLOW)],
+    ids=lambda value: " ".join(map(str, value)),
+)
+def test_every_option_changes_the_weights(
+    tiny_videos: Videos, tmp_path: Path, base: tuple[object, ...], change: tuple[object, ...]
+) -> None:
+    if base not in _weights:
+        _weights[base] = train(tiny_videos(), tmp_path / "base", *base)
+    assert not equal(_weights[base], train(tiny_videos(), tmp_path / "changed", *base, *change))
+
+
+def test_the_list_of_options_is_whole() -> None:
+    words = [str(word) for _, change in (*CHANGES, *SLOW) for word in change]
+    tested = {word.removeprefix("--").replace("-", "_") for word in words if word.startswith("--")}
+    assert tested | ELSEWHERE == set(option_names(VideoTrainConfig))
+    assert {"world", "mot", "mars"} == set(VIDEO_DATASETS)
+
+
+@pytest.mark.usefixtures("weights_only")
+def test_class_balance_counts_tracklets(tiny_videos: Videos, tmp_path: Path) -> None:
+    # The person who is away for a while has fewer tracklets.
+    plain, balanced = (
+        train(tiny_videos(), tmp_path / name, "--max-length", 4, *more)
+        for name, more in (("plain", ()), ("balanced", ("--class-balance",)))
+    )
+    assert not equal(plain, balanced)
+
+
+@pytest.mark.usefixtures("weights_only")
+def test_other_ways_to_the_same_weights(
+    tiny_videos: Videos, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    seen = []
+    build = video_training.tracklet_loader
+
+    def look(*arguments: Any, **more: Any) -> Any:
+        seen.append(build(*arguments, **more))
+        return seen[-1]
+
+    monkeypatch.setattr(video_training, "tracklet_loader", look)
+    first = train(tiny_videos(), tmp_path / "first", "--state-every", 1)
+    assert list((tmp_path / "first" / "states" / "source").iterdir()) and seen[-1].num_workers == 0
+    given = ["--workers", 1, "--cache-megabytes", 0, "--accelerate"]
+    assert equal(first, train(tiny_videos(), tmp_path / "second", *given))
+    assert seen[-1].num_workers == 1 and torch.get_num_threads() == 1
+    assert not list((tmp_path / "second").glob("states/source/*"))
+    assert "accelerate is always on" in capsys.readouterr().out
+    checkpointed = train(tiny_videos(), tmp_path / "third", "--activation-checkpointing")
+    assert all(torch.allclose(first[name], checkpointed[name], atol=1e-5) for name in first)
+
+
+def test_a_run_describes_itself(run: Path, tiny_videos: Videos) -> None:
+    rows = read_rows(run / "metrics.jsonl")
     assert [row["epoch"] for row in rows] == [1, 2]
+    assert ["mAP" in row for row in rows] == [True, False] and rows[0]["protocol"] == "inductive"
+    assert {"loss/cross_entropy", "loss/triplet", "lr", "images_per_second"} <= rows[0].keys()
+    assert {"config.yaml", "curves.png", "states", "tensorboard", "result.json"} <= {
+        path.name for path in run.iterdir()
+    }
     _, card = load_checkpoint(run / "model.safetensors")
-    assert card.backbone == "video/average" and card.config["frames"] == 2 and card.config["batch_size"] == 4
-    assert [score["method"].split(",")[0] for score in card.scores] == [
+    assert card.backbone == "video/average" and card.options == {"backbone": "timm:test_resnet"}
+    assert card.config["frames"] == 2 and card.config["batch_size"] == 4 and card.preprocessing == Preprocessing(32, 16)
+    assert [score["method"] for score in card.scores] == [
         "trained network",
         "untrained network",
-        "colour histogram",
+        "colour histogram, mean of the frames",
     ]
-    assert all(score["protocol"] == "inductive" and score["cameras_known"] for score in card.scores)
-    data = read_mot_tracklets(tiny_videos(), max_length=6)
+    assert all(score["protocol"] == "inductive" and score["items"] == "tracklets" for score in card.scores)
+    assert all(score["split"] == "query/gallery tracklets" for score in card.scores)
+    assert json.loads((run / "result.json").read_text()) == card.scores
+    best = load_checkpoint(run / "best.safetensors")[1].scores[0]
+    last = card.scores[0]["scores"]["mAP"]
+    assert best["scores"]["mAP"] == max(rows[0]["mAP"], last) and best["epoch"] == (2 if last > rows[0]["mAP"] else 1)
+    read = parse_config(VideoTrainConfig, ["--config", str(run / "config.yaml")])
+    assert read == options(tiny_videos(), run, "--epochs", 2, "--eval-every", 1, "--state-every", 1)
+
+
+def test_the_stored_network_scores_as_its_record_says(run: Path, tiny_videos: Videos) -> None:
+    data = read_data(options(tiny_videos(), run).data, print)
     embed = VideoEmbedder.from_checkpoint(run / "model.safetensors")
-    result = score_tracklets(embed, data)
-    assert result.scores()["mAP"] == pytest.approx(card.scores[0]["scores"]["mAP"])
-    features = embed(data.gallery)
-    assert np.allclose(np.linalg.norm(features, axis=1), 1, atol=1e-5)
+    record = load_checkpoint(run / "model.safetensors")[1].scores[0]
+    assert score_tracklets(embed, data).scores()["mAP"] == pytest.approx(record["scores"]["mAP"])
+    assert np.allclose(np.linalg.norm(embed(data.gallery), axis=1), 1, atol=1e-5)
 
 
-def test_scores_against_a_loop(tiny_videos: Videos) -> None:
-    data = read_mot_tracklets(tiny_videos(), max_length=6)
-    embed = VideoEmbedder.from_histogram(3, 1.0)
-    features = dict(zip(data.gallery, embed(data.gallery), strict=True))
-    precisions = []
-    for query in data.query:
-        rest = [one for one in data.gallery if (one.pid, one.camid) != (query.pid, query.camid)]
-        rest.sort(key=lambda one: float(np.linalg.norm(features[one] - features[query])))
-        hits = [rank for rank, one in enumerate(rest, start=1) if one.pid == query.pid]
-        precisions.append(np.mean([count / rank for count, rank in enumerate(hits, start=1)]))
-    assert score_tracklets(embed, data).mAP == pytest.approx(float(np.mean(precisions)))
+def test_runs_are_listed_in_a_table_of_tracklets(run: Path) -> None:
+    records, faults = read_records(run.parent)
+    text = section(records)
+    assert not faults and len(records) == 3 and "### Inductive tracklets" in text and "### Inductive:" not in text
+    assert "| run |" in text and "| run, untrained network |" in text
 
 
-def test_image_models_and_video_models_are_told_apart(run: Path, tiny_videos: Videos, tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="backbone: got 'video/average'"):
-        Embedder(run / "model.safetensors", device="cpu")
-    state, card = load_checkpoint(run / "model.safetensors")
-    save_checkpoint(tmp_path / "image.safetensors", state, dataclasses.replace(card, backbone="cares18"))
-    with pytest.raises(ValueError, match="holds the image model cares18"):
-        load_video_model(tmp_path / "image.safetensors")
-    save_checkpoint(tmp_path / "lstm.safetensors", state, dataclasses.replace(card, backbone="video/lstm"))
-    with pytest.raises(ValueError, match="the weights do not fit video/lstm"):
-        load_video_model(tmp_path / "lstm.safetensors")
-
-
-def test_same_seed_gives_the_same_weights(
-    tiny_videos: Videos, tmp_path: Path, baseline: dict[str, torch.Tensor]
-) -> None:
-    assert equal(baseline, train(tiny_videos(), tmp_path))
-
-
-def test_an_interrupted_training_goes_on(
+def test_same_seed_gives_the_same_weights_and_an_interrupted_run_goes_on(
     tiny_videos: Videos, tmp_path: Path, run: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write = TrainingLog.write
@@ -129,88 +261,37 @@ def test_an_interrupted_training_goes_on(
             raise KeyboardInterrupt
         write(self, row)
 
+    given = ["--epochs", 2, "--eval-every", 1, "--state-every", 1]
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(TrainingLog, "write", stop)
-        train(tiny_videos(), tmp_path, epochs=2)
+        train(tiny_videos(), tmp_path, *given, "--state-steps", 1)
+    assert len(list((tmp_path / "states" / "source").iterdir())) == 2
     with pytest.raises(ValueError, match=r"config\.yaml has height 32 \(now 48\)"):
-        train(tiny_videos(), tmp_path, epochs=2, resume=True, height=48)
-    resumed = train(tiny_videos(), tmp_path, epochs=2, resume=True)
+        train(tiny_videos(), tmp_path, *given, "--resume", "--height", 48)
+    # From within the second epoch.
+    resumed = train(tiny_videos(), tmp_path, *given, "--resume", "--state-steps", 1)
     assert [row["epoch"] for row in read_rows(tmp_path / "metrics.jsonl")] == [1, 2]
-    assert (tmp_path / "curves.png").is_file()
     assert equal(resumed, load_checkpoint(run / "model.safetensors")[0])
 
 
-@pytest.mark.parametrize(
-    "options",
-    [
-        {"temporal": "attention"},
-        {"temporal": "lstm"},
-        {"temporal": "resnet3d18"},
-        {"backbone": "seres18"},
-        {"frames": 3},
-        {"crop_factor": 1.3},
-        {"epochs": 2},
-        {"height": 48},
-        {"width": 24},
-        {"loss": LossConfig(cross_entropy_weight=0.5)},
-        {"loss": LossConfig(circle_weight=0.5)},
-        {"seed": 1},
-        {"sampling": SamplingOptions(batch_size=6, num_instances=2)},
-        {"augmentation": Augmentation(flip=0.0)},
-        {"optimisation": OptimisationOptions(warmup_epochs=0.5, lr=1e-3)},
-    ],
-    ids=lambda options: "-".join(options),
-)
-def test_every_option_changes_the_weights(
-    tiny_videos: Videos, tmp_path: Path, baseline: dict[str, torch.Tensor], options: dict[str, Any]
+@pytest.mark.usefixtures("weights_only")
+def test_batches_that_do_not_fit_are_halved(
+    tiny_videos: Videos, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert not equal(baseline, train(tiny_videos(), tmp_path, **options))
+    expected = train(tiny_videos(), tmp_path / "small", "--bs", 4)
+    build = video_reid_train.build_video_trainer
+
+    def narrow(*arguments: Any, **more: Any) -> Any:
+        if arguments[5].sampling.batch_size > 4:
+            raise RuntimeError("CUDA out of memory.")
+        return build(*arguments, **more)
+
+    monkeypatch.setattr(video_reid_train, "build_video_trainer", narrow)
+    assert equal(expected, train(tiny_videos(), tmp_path / "large", "--bs", 8))
+    assert "out of memory with batches of 8; starting again with 4" in capsys.readouterr().out
 
 
-MOT_OPTIONS: list[dict[str, Any]] = [
-    {"min_visibility": 0.8},
-    {"min_height": 41},
-    {"min_width": 17},
-    {"min_length": 15},
-    {"max_length": 8},
-    {"max_gap": 0},
-    {"test_fraction": 0.25},
-    {"split_seed": 1},
-]
-
-
-@pytest.mark.parametrize("options", MOT_OPTIONS, ids=lambda options: "-".join(options))
-def test_mot_options_change_the_data_and_are_refused_elsewhere(tiny_videos: Videos, options: dict[str, Any]) -> None:
-    config = VideoTrainConfig(root=tiny_videos(), dataset="mot")
-    assert read_data(dataclasses.replace(config, **options)) != read_data(config)
-    with pytest.raises(ValueError, match="got a value with mars"):
-        read_data(VideoTrainConfig(root=tiny_videos(), dataset="mars", **options))
-
-
-def test_the_list_of_options_is_whole() -> None:
-    marks = test_every_option_changes_the_weights.pytestmark  # type: ignore[attr-defined]
-    tested = {name for options in (*marks[0].args[1], *MOT_OPTIONS) for name in options}
-    # Where data come from and go to, and what other tests look at.
-    elsewhere = {"dataset", "root", "out", "loading", "threads", "resume"}
-    assert tested | elsewhere == {field.name for field in dataclasses.fields(VideoTrainConfig)}
-    assert {"world", "mot", "mars"} == set(VIDEO_DATASETS)
-
-
-def test_loading_acts_but_changes_nothing(
-    tiny_videos: Videos, tmp_path: Path, baseline: dict[str, torch.Tensor], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    seen = []
-    build = video_reid_train.tracklet_loader
-
-    def look(*arguments: Any, **options: Any) -> Any:
-        seen.append(build(*arguments, **options))
-        return seen[-1]
-
-    monkeypatch.setattr(video_reid_train, "tracklet_loader", look)
-    assert equal(baseline, train(tiny_videos(), tmp_path, loading=LoadingOptions(workers=1, cache_megabytes=0)))
-    assert seen[0].num_workers == 1 and torch.get_num_threads() == 1
-
-
+@pytest.mark.usefixtures("weights_only")
 def test_mars_is_trained_on(tmp_path: Path) -> None:
     random = np.random.default_rng(0)
     for part, pids in (("bbox_train", (1, 2, 3, 4)), ("bbox_test", (5, 6))):
@@ -220,54 +301,25 @@ def test_mars_is_trained_on(tmp_path: Path) -> None:
                 for frame in (1, 2, 3):
                     name = f"{pid:04d}C{camera}T0001F{frame:03d}.jpg"
                     cv2.imwrite(str(tmp_path / part / f"{pid:04d}" / name), random.integers(0, 256, (32, 16, 3)))
-    options = {"dataset": "mars", "max_length": None}
-    whole = train(tmp_path, tmp_path / "whole", **options)
-    assert not equal(whole, train(tmp_path, tmp_path / "inner", crop_factor=0.7, **options))
-    scores = load_checkpoint(tmp_path / "whole" / "model.safetensors")[1].scores
-    assert scores[0]["scores"]["num_valid"] == 4
+    given = ["--dataset", "mars", "--max-length", "None"]
+    whole = train(tmp_path, tmp_path / "whole", *given)
+    assert not equal(whole, train(tmp_path, tmp_path / "inner", *given, "--crop_factor", 0.7))
+    (record,) = load_checkpoint(tmp_path / "whole" / "model.safetensors")[1].scores
+    assert record["scores"]["num_valid"] == 4 and record["dataset"] == f"mars ({tmp_path.name})"
 
 
+@pytest.mark.usefixtures("weights_only")
 def test_corrupt_frames_are_counted(tiny_videos: Videos, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     shutil.copytree(tiny_videos(), tmp_path / "mot")
     victim = tmp_path / "mot" / "train" / "VIEW-01-c1" / "img1" / "000007.jpg"
     victim.write_bytes(victim.read_bytes()[:200])
-    train(tmp_path / "mot", tmp_path / "out", epochs=0)
+    train(tmp_path / "mot", tmp_path / "out", "--epochs", 0)
     said = capsys.readouterr().out
     assert "1 files are left out" in said and "000007.jpg" in said
-
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"frames": 0}, "frames: got 0, allowed: 1 or more"),
-        ({"epochs": -1}, "epochs: got -1"),
-        ({"threads": -1}, "threads: got -1"),
-        ({"crop_factor": 0.0}, "crop_factor: got 0"),
-        ({"crop_factor": 1.1, "dataset": "mars"}, r"crop_factor: got 1\.1, allowed: at most 1"),
-        ({"sampling": SamplingOptions(sampler="random")}, "which needs pairs"),
-        ({"sampling": SamplingOptions(batch_size=64)}, "at most the 4 identities"),
-        ({"backbone": "vgg"}, "backbone: got 'vgg'"),
-        ({"backbone": "cares18", "temporal": "resnet3d18"}, "a network of its own"),
-    ],
-)
-def test_bad_options_are_refused(tiny_videos: Videos, tmp_path: Path, options: dict[str, Any], message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        train(tiny_videos(), tmp_path, **options)
-
-
-def test_a_missing_world_is_written(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    small = {"sequences": 1, "cameras": 2, "people": 6, "frames": 6, "fps": 2, "width": 320, "height": 180}
-    monkeypatch.setattr("reid.data.video_datasets.WORLD_OPTIONS", WORLD_OPTIONS | small)
-    options = {"min_height": 16, "min_width": 4, "min_length": 2, "min_visibility": 0.0}
-    data = read_video_world(tmp_path / "world", **options)
-    assert "does not exist: writing a world" in capsys.readouterr().out
-    assert read_video_world(tmp_path / "world", **options) == data and data.cameras_known
-    assert capsys.readouterr().out == ""
-    monkeypatch.setattr("reid.data.video_datasets.WORLD_OPTIONS", {"people": 0})
-    with pytest.raises(ValueError, match=r"the world could not be written: .*people: got 0"):
-        read_video_world(tmp_path / "none")
+    (record,) = load_checkpoint(tmp_path / "out" / "model.safetensors")[1].scores
+    assert record["method"] == "untrained network, as stored" and yaml.safe_load(
+        (tmp_path / "out" / "config.yaml").read_text()
+    )["root"] == str(tmp_path / "mot")
 
 
 def test_the_command_runs_as_written(
@@ -275,11 +327,11 @@ def test_the_command_runs_as_written(
 ) -> None:
     shown = run_python("reid/video_reid_train.py", "--help").stdout
     assert "--crop-factor" in shown and "--batch-size" in shown and all(name in shown for name in VIDEO_MODELS)
-    options = ["--crop_factor", 1.0, "--dataset", "mot", "--root", tiny_videos(), "--out", tmp_path, "--epochs", 0]
-    options += ["--height", 32, "--width", 16, "--bs", 4, "--instance", 2, "--max-length", 8]
-    done = run_python(repository / "reid/video_reid_train.py", *options, cwd=tmp_path)
+    given = ["--crop_factor", 1.0, "--dataset", "mot", "--root", tiny_videos(), "--out", tmp_path, "--epochs", 0]
+    given += ["--height", 32, "--width", 16, "--batch-size", 4, "--num-instances", 2, "--max-length", 8]
+    done = run_python(repository / "reid/video_reid_train.py", *given, cwd=tmp_path)
     assert "mAP" in done.stdout and "inductive" in done.stdout
     card = load_checkpoint(tmp_path / "model.safetensors")[1]
-    assert card.config["crop_factor"] == 1.0 and card.preprocessing == Preprocessing(32, 16)
+    assert card.config["crop_factor"] == 1.0 and card.options == {"backbone": "default"}
     done = run_python("reid/video_reid_train.py", "--dataset", "mars", "--root", tmp_path, check=False)
     assert done.returncode == 2 and "expected bbox_train" in done.stderr and "Traceback" not in done.stderr
