@@ -41,6 +41,7 @@ def draw_distances(pairs: Verification, thresholds: Mapping[str, float], path: s
     for number, (name, threshold) in enumerate(thresholds.items()):
         style = LINE_STYLES[number % len(LINE_STYLES)]
         axes.axvline(threshold, color=INK, linestyle=style, linewidth=1.4, label=f"{name}: {threshold:.4g}")
+    axes.set_ylim(0, 1.32 * axes.get_ylim()[1])  # the legend stands above the bars
     finish(axes, "Distances", "distance", "share of the pairs  [%]", "best")
     save_figure(figure, path)
 

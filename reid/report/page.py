@@ -33,6 +33,7 @@ details { margin: 4px 0 18px; color: var(--soft); font-size: 14px; } summary { c
 dl { display: grid; grid-template-columns: max-content 1fr; gap: 2px 14px; background: var(--box); margin: 6px 0;
   border: 1px solid var(--line); border-radius: 8px; padding: 10px 14px; font-size: 13px; }
 dd { margin: 0; overflow-wrap: anywhere; font-family: ui-monospace, monospace; }
+@media (min-width: 641px) { td.text { min-width: 220px; } }
 @media (max-width: 640px) { body { padding: 20px 12px 60px; } h1 { font-size: 24px; } th, td { padding: 6px 8px; }
   img.wide { max-width: none; width: 860px; } dl { grid-template-columns: 1fr; } dt { margin-top: 4px; } }
 """

@@ -167,9 +167,8 @@ def breakdown_section(subject: Subject, record: Record, options: ReportOptions, 
     if turns:
         columns = ("turn, degrees", "pairs", "median distance", "missed")
         parts += [heading("By turn of the body", 3), table(columns, [_turn(row) for row in turns])]
-        parts.append(
-            paragraph(f"Pairs of one person in two cameras; missed: farther apart than FMR {100 * level:g} %.")
-        )
+        words = f"Pairs of one person in two cameras; missed: farther apart than at FMR {100 * level:g} %."
+        parts.append(paragraph(words + subset_note(subject)))
         parts.append(source(record, subject.name))
         numbers["turns"] = {"fmr": level, "threshold": threshold, "rows": turns}
     return Section("".join(parts) or paragraph("Neither cameras nor annotations are known."), numbers)
