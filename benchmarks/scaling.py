@@ -120,7 +120,7 @@ def torchreid_score(inputs: Inputs, matrices: list[NDArray[np.float32]]) -> Any:
 WORKS: dict[str, tuple[str, Callable[[Inputs], Any]]] = {
     "product": ("half a product, nothing kept", half_product),
     "rerank": ("k_reciprocal_rerank", rerank),
-    "top-k": ("the same, best of each query", rerank_best),
+    "top-k": ("k_reciprocal_rerank(top_k)", rerank_best),
     "jaccard": ("jaccard_graph", graph),
     "scoring": ("evaluate_features", score),
 }

@@ -30,13 +30,16 @@ def write_tables(out: Path, titles: dict[str, str]) -> None:
 
 
 def conditions(rows: list[Row]) -> str:
-    """Says under which conditions the rows were measured; several when they differ."""
-    found = {
-        f"{row['dim']}-d, top {row['top_k']}, neighbours {row['neighbours']} on {row['device']}; {row['cores']} of "
-        f"{row['hardware']}; {row['commit']}, {row['date']}"
-        for row in rows
-    }
-    return "\n".join(sorted(found))
+    """Says under which conditions the rows were measured: a line for each kind, with its commits and days."""
+    origins: dict[str, list[set[str]]] = {}
+    for row in rows:
+        search = f"{row['dim']}-d, top {row['top_k']}, neighbours {row['neighbours']} on {row['device']}"
+        commits, days = origins.setdefault(f"{search}; {row['cores']} of {row['hardware']}", [set(), set()])
+        commits.add(row["commit"])
+        days.add(row["date"])
+    return "\n".join(
+        f"{kind}; {', '.join(sorted(commits))}; {', '.join(sorted(days))}" for kind, (commits, days) in origins.items()
+    )
 
 
 def table(rows: list[Row], works: list[str], titles: dict[str, str], value: str) -> str:
@@ -67,6 +70,9 @@ def draw(path: Path, rows: list[Row], titles: dict[str, str]) -> None:
             axes.plot(*zip(*points, strict=True), label=titles[work], linewidth=1.2, **style) if points else None
         axes.set_xscale("log")
         axes.set_yscale("log")
+        sizes = sorted({row["items"] for row in rows})
+        axes.set_xticks(sizes, [f"{size / 1000:g}k" for size in sizes], minor=False)
+        axes.set_xticks([], minor=True)
         axes.set_xlabel("items")
         axes.set_ylabel(label)
         axes.grid(alpha=0.3)

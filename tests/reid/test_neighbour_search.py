@@ -153,15 +153,17 @@ def test_few_items_are_no_trouble(method):
     num_query=st.integers(1, 15),
     num_gallery=st.integers(1, 45),
     top_k=st.integers(1, 60),
+    k1=st.integers(1, 70),
+    k2=st.integers(1, 70),
     lambda_value=st.floats(0, 1),
     levels=st.integers(1, 6),
 )
-def test_the_best_are_those_of_the_matrix(seed, num_query, num_gallery, top_k, lambda_value, levels):
+def test_the_best_are_those_of_the_matrix(seed, num_query, num_gallery, top_k, k1, k2, lambda_value, levels):
     # Small integers: the products are exact, and ties, of which there are many, are ties both ways.
     rng = np.random.default_rng(seed)
     query, gallery = rng.integers(0, levels, (num_query, 3)), rng.integers(0, levels, (num_gallery, 3))
-    whole = k_reciprocal_rerank(query, gallery, 6, 3, lambda_value)
-    distances, indices = k_reciprocal_rerank(query, gallery, 6, 3, lambda_value, top_k=top_k)
+    whole = k_reciprocal_rerank(query, gallery, k1, k2, lambda_value)
+    distances, indices = k_reciprocal_rerank(query, gallery, k1, k2, lambda_value, top_k=top_k)
     expected = np.argsort(whole, axis=1, kind="stable")[:, :top_k]
     assert np.array_equal(indices, expected) and indices.dtype == np.int32
     assert np.array_equal(distances, np.take_along_axis(whole, expected, 1))
