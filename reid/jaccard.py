@@ -9,9 +9,7 @@ from scipy.sparse import csr_matrix
 
 from reid.distances import map_row_blocks
 from reid.neighbour_search import Method, Say, find_neighbours
-from reid.reranking import join_rows, reciprocal_weights
-
-_BLOCK_ROWS = 256
+from reid.reranking import join_rows, reciprocal_weights, sparse_block
 
 
 def jaccard_graph(
@@ -71,7 +69,7 @@ def jaccard_graph(
         inverted = (columns.indptr, columns.indices, columns.data)
         return _jaccard_rows(*rows, *inverted, num, start, np.float32(max_distance))
 
-    graph = join_rows(map_row_blocks(distances, num, _BLOCK_ROWS, threads), num)
+    graph = join_rows(map_row_blocks(distances, num, sparse_block(num), threads), num)
     graph.sort_indices()
     return graph
 

@@ -243,7 +243,7 @@ def reciprocal_weights(
     def encode(start: int, stop: int) -> tuple[NDArray[Any], ...]:
         return _encode_rows(features, norms, indices, distances, scales, *sizes, start, stop)
 
-    weights = join_rows(map_row_blocks(encode, num, _BLOCK_ROWS, threads), num)
+    weights = join_rows(map_row_blocks(encode, num, sparse_block(num), threads), num)
     if k2 == 1:
         return weights
 
@@ -251,7 +251,7 @@ def reciprocal_weights(
         rows = (weights.indptr, weights.indices, weights.data)
         return _average_rows(*rows, indices[start:stop, :k2], num)
 
-    return join_rows(map_row_blocks(average, num, _BLOCK_ROWS, threads), num)
+    return join_rows(map_row_blocks(average, num, sparse_block(num), threads), num)
 
 
 def _check_options(k1: int, k2: int, lambda_value: float) -> None:
@@ -274,6 +274,11 @@ def _stack(query: ArrayLike, gallery: ArrayLike) -> tuple[NDArray[np.float32], i
         if not np.isfinite(rows).all():
             raise ValueError(f"{name}: got NaN or infinity, allowed: finite numbers")
     return features, len(first)
+
+
+def sparse_block(num: int) -> int:
+    """Returns how many rows a thread takes at a time; each block clears arrays of num items, so there are but some 64."""
+    return max(_BLOCK_ROWS, num // 64)
 
 
 def join_rows(blocks: list[tuple[NDArray[Any], ...]], num: int) -> csr_matrix:
