@@ -277,7 +277,7 @@ def _stack(query: ArrayLike, gallery: ArrayLike) -> tuple[NDArray[np.float32], i
 
 
 def sparse_block(num: int) -> int:
-    """Returns how many rows a thread takes at a time; each block clears arrays of num items, so there are but some 64."""
+    """Returns how many rows a thread takes at a time; each clears arrays of num items, so there are some 64 blocks."""
     return max(_BLOCK_ROWS, num // 64)
 
 
