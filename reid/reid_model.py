@@ -210,7 +210,7 @@ class ReIDModel:
         old = {
             name: value
             for name, value in self.model.state_dict().items()
-            if not name.startswith(tuple(new)) and not name.endswith(".classifier.weight")  # branches have one each
+            if not name.startswith(tuple(new)) and ".classifier." not in name  # branches have one each
         }
         model.load_state_dict(model.state_dict() | old)
         self.model, self.options, self._embedder = model, options, None

@@ -4,10 +4,12 @@ from typing import Any
 import pytest
 import torch
 
+from reid.data.images import Preprocessing
 from reid.models import MODELS, ReIDOutput, build_model, list_models
 from reid.models.agw import NonLocal
 from reid.models.layers import IBN, CoordinateAttention, EfficientMultiScaleAttention, GeM, SEBlock, TripletAttention
 from reid.models.plr_osnet import PositionAttention
+from reid.reid_model import ReIDModel
 
 
 @pytest.mark.parametrize("name", list_models())
@@ -264,3 +266,16 @@ def test_embeddings_are_the_batch_norm_of_features_with_no_shift() -> None:
     assert torch.allclose(output.embeddings.mean(dim=0), torch.zeros(512), atol=1e-4)
     assert not model.head.bottleneck.bias.requires_grad
     assert model.head.classifier.bias is None
+
+
+def test_a_new_fit_gives_every_branch_a_new_classifier() -> None:
+    model = ReIDModel("plr_osnet", preprocessing=Preprocessing(64, 32))
+    for classes in (3, 5):
+        model._prepare(classes, projection_dim=0)
+        shapes = {name: tuple(t.shape) for name, t in model.model.state_dict().items() if ".classifier." in name}
+        assert shapes == {
+            "head.whole.classifier.weight": (classes, 512),
+            "head.whole.classifier.bias": (classes,),
+            "head.parts.classifier.weight": (classes, 2048),
+            "head.parts.classifier.bias": (classes,),
+        }
