@@ -11,6 +11,7 @@ from reid.data.images import Preprocessing
 from reid.data.transforms import Augmentation
 from reid.dataset_options import parse_dataset_options
 from reid.loss_config import LossConfig
+from reid.models.options import GenericOptions
 from reid.optim import OptimisationOptions
 from reid.training import LoadingOptions, Precision, SamplingOptions, TrainingOptions
 
@@ -85,6 +86,9 @@ class NetworkOptions:
     """timm: that file, .safetensors."""
     projection_dim: int | None = None
     """timm: size of the embeddings after a linear layer; what the network gives unless told."""
+    backbone_options: tuple[str, ...] = ()
+    """NAME=VALUE, for backbones with options that no other flag tells: stride=12 jpm=true of vit_base, window=16 of
+    swinv2_tiny, and so on; an unknown one is answered with those that the backbone has."""
     height: int = 256
     """Rows of the input, in pixels."""
     width: int = 128
@@ -110,7 +114,19 @@ class NetworkOptions:
             raise ValueError(f"weights: got {self.weights} without --pretrained, which it needs")
         if self.cam_factor is not None and self.cam_factor < 0:
             raise ValueError(f"cam_factor: got {self.cam_factor}, allowed: 0 (off) or more")
+        told = {field.name for options in (NetworkOptions, GenericOptions) for field in dataclasses.fields(options)}
+        twice = sorted(told & set(self.own_options()))
+        if twice:
+            raise ValueError(f"backbone_options: got {twice[0]}, allowed: options without a flag of their own")
         self.preprocessing()
+
+    def own_options(self) -> dict[str, Any]:
+        """Returns what `backbone_options` say.
+
+        Raises:
+            ValueError: When one is no NAME=VALUE.
+        """
+        return parse_dataset_options(self.backbone_options, "backbone_options")
 
     def preprocessing(self) -> Preprocessing:
         """Returns what the input wants."""
@@ -119,7 +135,7 @@ class NetworkOptions:
     def model_options(self, num_cameras: int, num_instances: int) -> dict[str, Any]:
         """Returns the options of `reid.models.build_model`; those not told are left to it."""
         told = {name: getattr(self, name) for name in ("attention", "ibn", "pooling", "projection_dim")}
-        options = {name: value for name, value in told.items() if value is not None}
+        options = {name: value for name, value in told.items() if value is not None} | self.own_options()
         if self.pretrained:
             options["pretrained"] = True
         if self.weights is not None:

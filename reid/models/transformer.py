@@ -19,9 +19,7 @@ class StochasticDepth(nn.Module):
 
     def __init__(self, probability: float) -> None:
         super().__init__()
-        if not 0 <= probability < 1:
-            raise ValueError(f"drop_path: got {probability}, allowed: 0 (off) to below 1")
-        self.probability = probability
+        self.probability = checked_dropout("drop_path", probability)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Maps (B, ...) to the same shape, some of its B entries to 0."""
@@ -63,7 +61,12 @@ def checked_dropout(name: str, probability: float) -> float:
 
 
 def drop_path_rates(drop_path: float, depth: int) -> list[float]:
-    """Returns the probability of each block's stochastic depth: from 0, evenly up to `drop_path` in the last one."""
+    """Returns the probability of each block's stochastic depth: from 0, evenly up to `drop_path` in the last one.
+
+    Raises:
+        ValueError: When it is none.
+    """
+    checked_dropout("drop_path", drop_path)
     return [drop_path * index / max(1, depth - 1) for index in range(depth)]
 
 

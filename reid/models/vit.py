@@ -132,7 +132,8 @@ class ViT(nn.Module):
         """Returns the tokens (B, 1 + N, width) that the first block sees, the class token first."""
         grid = self.patch_embed.grid(images.shape[2], images.shape[3])
         patches = self.patch_embed(images)
-        tokens = torch.cat([self.cls_token.expand(len(patches), -1, -1).to(patches.dtype), patches], dim=1)
+        # patches.shape[0]: len(patches) would fix the batch size of an exported file.
+        tokens = torch.cat([self.cls_token.expand(patches.shape[0], -1, -1).to(patches.dtype), patches], dim=1)
         tokens = tokens + resize_position(self.pos_embed, self.grid, grid).to(tokens.dtype)
         if self.cameras is not None:
             tokens = tokens + self.cameras(camids)[:, None].to(tokens.dtype)

@@ -51,7 +51,8 @@ class WindowAttention(nn.Module):
         query, key, scale = self._scaled(parts[0], parts[1])
         bias = self._table()[windows.relative_index(self.window, x.device)].permute(2, 0, 1)[None]
         if mask is not None:
-            bias = (bias + mask).expand(len(x), -1, -1, -1, -1).flatten(0, 1)
+            # x.shape[0]: len(x) would fix the batch size of an exported file.
+            bias = (bias + mask).expand(x.shape[0], -1, -1, -1, -1).flatten(0, 1)
         dropped = self.attention_dropout if self.training else 0.0
         mixed = F.scaled_dot_product_attention(
             query, key, parts[2], attn_mask=bias.to(query.dtype), dropout_p=dropped, scale=scale

@@ -1,6 +1,7 @@
 """ViT: patches, positions, cameras on the tokens, the jigsaw patch module, foreign weights."""
 
 import copy
+import json
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,14 @@ from safetensors.torch import save_file
 from torch.utils.flop_counter import FlopCounterMode
 
 from reid.activation_checkpointing import checkpoint_activations
+from reid.checkpoint import load_checkpoint
 from reid.cluster_features import ClusterableFeatures, embed_for_clusters
+from reid.config import parse_config
 from reid.continual import grow
 from reid.data.images import Preprocessing
+from reid.embedder import Embedder
 from reid.freezing import FrozenBackbone
+from reid.image_reid_train import main
 from reid.losses import CombinedLoss
 from reid.models import build_model
 from reid.models.foreign_weights import load_foreign
@@ -26,6 +31,7 @@ from reid.models.transformer import StochasticDepth
 from reid.models.vit_layers import PatchEmbedding, resize_position
 from reid.models.vit_names import vit_names
 from reid.pseudo_labels import PseudoLabels
+from reid.train_options import NetworkOptions, TrainConfig
 
 IMAGES = torch.randn(2, 3, 64, 32, generator=torch.Generator().manual_seed(0))
 SMALL: dict[str, Any] = {"image_size": (64, 32)}
@@ -342,3 +348,30 @@ def test_each_branch_grows_by_its_own_centroids() -> None:
     loss(output.features, output.logits, torch.tensor([3, 4]), output.branches)[0].backward()
     row, third = model.head.branches[2].classifier.weight[4], torch.from_numpy(inputs[names[2]][2])
     assert torch.cosine_similarity(row, third, dim=0).item() == pytest.approx(1.0, abs=1e-4)
+
+
+def test_backbone_options_reach_the_network() -> None:
+    given = NetworkOptions("vit_tiny", backbone_options=("stride=12", "jpm=true", "image-size=[64, 32]"), sie=True)
+    options = given.model_options(6, 4)
+    assert options == {"stride": 12, "jpm": True, "image_size": [64, 32], "num_cameras": 6, "cam_factor": 1.0}
+    assert len(build_model("vit_tiny", 3, **options)(IMAGES, torch.tensor([0, 5])).branches) == 5
+    for words, message in [
+        (("pooling=gem",), "backbone_options: got pooling, allowed: options without a flag of their own"),
+        (("num_cameras=3",), "backbone_options: got num_cameras, allowed"),
+        (("stride",), "backbone_options: got 'stride', allowed: NAME=VALUE"),
+    ]:
+        with pytest.raises(ValueError, match=message):
+            NetworkOptions("vit_tiny", backbone_options=words)
+
+
+@pytest.mark.parametrize(("name", "given"), [("vit_tiny", ["stride=12", "jpm=true"]), ("swin_tiny", ["window=4"])])
+def test_the_command_trains_it(name: str, given: list[str], tiny_market: Path, tmp_path: Path) -> None:
+    words = ["--root", tiny_market, "--out", tmp_path, "--backbone", name, "--backbone-options", *given, "--sie"]
+    words += ["--height", 64, "--width", 32, "--bs", 16, "--epochs", 1, "--state-every", 0, "--threads", 1]
+    main(parse_config(TrainConfig, list(map(str, words))))
+    row = json.loads((tmp_path / "metrics.jsonl").read_text())
+    assert row["loss/cross_entropy"] > 0 and row["loss/triplet"] > 0
+    _, card = load_checkpoint(tmp_path / "model.safetensors")
+    assert card.backbone == name and card.options["num_cameras"] == 3
+    assert card.scores[0]["scores"]["num_valid"] == 18
+    assert Embedder(tmp_path / "model.safetensors", device="cpu", camera=1).needs_cameras is False
