@@ -32,8 +32,7 @@ def test_scaling_goes_on_where_it_stopped(run_python: Run, tmp_path: Path) -> No
     options = ["--dim", 8, "--out", tmp_path, "--work", "top-k", "--items"]
     first = run_python("benchmarks/scaling.py", *options, 60)
     assert (
-        "| 60 | 10 | " in first.stdout
-        and "| items | of them queries | k_reciprocal_rerank(top_k), s |" in first.stdout
+        "| 60 | 10 | " in first.stdout and "| items | of them queries | k_reciprocal_rerank(top_k), s |" in first.stdout
     )
     (path,) = (tmp_path / "rows").iterdir()
     row = json.loads(path.read_text())
