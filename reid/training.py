@@ -121,12 +121,16 @@ def build_accelerator(
         ValueError: When the machine does not know the precision.
     """
     unused = DistributedDataParallelKwargs(find_unused_parameters=classifier_unused)
-    return Accelerator(
+    accelerator = Accelerator(
         cpu=cpu,
         mixed_precision=None if precision == "launcher" else precision,
         dynamo_backend="inductor" if compiled else None,
         kwargs_handlers=[unused],
     )
+    if accelerator.mixed_precision == "fp16" and accelerator.device.type == "cpu":
+        # accelerate scales the loss on GPUs only; without it small gradients are lost.
+        raise ValueError("precision: got fp16 on the CPU, allowed: no, bf16")
+    return accelerator
 
 
 def set_threads(threads: int, accelerator: Accelerator) -> None:

@@ -84,3 +84,13 @@ def test_states_within_an_epoch_stand_after_whole_steps(data: ReIDDataset, tmp_p
     assert len(trainer.loader) == 12
     trainer.train(2, lambda row: None)
     assert written == [(0, 6), (0, 10), (1, 6), (1, 10), (2, 0)]
+
+
+def test_options_of_the_optimiser_arrive(data: ReIDDataset, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = [built(data, "no", fused=fused).optimizer.optimizer.defaults["fused"] for fused in ("on", "off", "auto")]
+    assert seen == [True, None, None]  # auto: only on a GPU
+    wrapped: list[nn.Module] = []
+    monkeypatch.setattr("reid.training.checkpoint_activations", wrapped.append)
+    built(data, "no", activation_checkpointing=False)
+    trainer = built(data, "no", activation_checkpointing=True)
+    assert wrapped == [trainer.bare_model]

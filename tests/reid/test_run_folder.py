@@ -53,6 +53,14 @@ def test_each_protocol_has_a_best_checkpoint_of_its_own(tmp_path: Path) -> None:
     assert folder.is_best(0.1, 2, "inductive") and not folder.is_best(0.6, 3, "inductive")
 
 
+def test_states_are_written_when_they_are_told(tmp_path: Path) -> None:
+    states = opened(tmp_path, state_every=2, state_steps=3).states("source")
+    assert states is not None and (states.every_epochs, states.every_steps) == (2, 3)
+    assert opened(tmp_path, state_every=0).states("source") is None
+    going_on = opened(tmp_path, state_every=0, resume=True).states("source")
+    assert going_on is not None and (going_on.every_epochs, going_on.every_steps) == (0, 0)
+
+
 @pytest.mark.parametrize("resume", [False, True])
 def test_only_a_run_that_goes_on_keeps_what_was_chosen(tmp_path: Path, resume: bool) -> None:
     before = opened(tmp_path)

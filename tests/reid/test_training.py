@@ -10,37 +10,16 @@ from typing import Any
 import pytest
 import torch
 import yaml
-from accelerate.state import AcceleratorState
+from training_runs import SMALL, equal, options, train
 
 from reid.checkpoint import load_checkpoint
-from reid.config import option_names, option_values, parse_config
-from reid.data.base import Sample
+from reid.config import parse_config
 from reid.data.images import Preprocessing
-from reid.data.loader import training_loader
-from reid.data.samplers import PKBatchSampler
 from reid.distances import available_threads
 from reid.image_reid_train import main
 from reid.train_options import TrainConfig
 
-SMALL = ["--bs", 16, "--epochs", 1, "--height", 32, "--width", 16, "--warmup-epochs", 0.5, "--state-every", 0]
-SMALL += ["--threads", 1]  # threads that wait for each other are slow where other programs run
-
-
-def options(root: Path, out: Path, *given: object) -> TrainConfig:
-    return parse_config(TrainConfig, list(map(str, ["--root", root, "--out", out, *SMALL, *given])))
-
-
-def train(root: Path, out: Path, *given: object) -> tuple[dict[str, torch.Tensor], list[dict[str, Any]]]:
-    # accelerate keeps the precision of the first accelerator in a process.
-    AcceleratorState._reset_state(reset_partial_state=True)
-    main(options(root, out, *given))
-    AcceleratorState._reset_state(reset_partial_state=True)
-    rows = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
-    return load_checkpoint(out / "model.safetensors")[0], rows
-
-
-def equal(first: dict[str, torch.Tensor], second: dict[str, torch.Tensor]) -> bool:
-    return first.keys() == second.keys() and all(torch.equal(first[name], second[name]) for name in first)
+CONTINUAL = ("--continual", "--cluster-k1", 8, "--cluster-k2", 3, "--continual-epochs", 1)
 
 
 @pytest.fixture(scope="module")
@@ -80,96 +59,6 @@ def test_same_seed_gives_the_same_weights(tiny_market: Path, tmp_path: Path, bas
     assert equal(baseline, train(tiny_market, tmp_path)[0])
 
 
-# At 32 x 16, oneDNN's bf16 convolution from 4 x 2 to 2 x 1 positions reads what it has not written (torch 2.15, AMX).
-LARGER = ("--height", 48, "--width", 24)
-CIRCLE = ("--circle-weight", 1)
-CONTRAST = ("--cluster-contrast-weight", 1)
-MEMORY = ("--xbm-weight", 1, "--xbm-start", 0)
-MULTI_STEP = ("--schedule", "multi-step", "--milestones", 1, "--epochs", 2)
-CONTINUAL = ("--continual", "--cluster-k1", 8, "--cluster-k2", 3, "--continual-epochs", 1)
-# Options and what they are added to; each must change the weights.
-CHANGES: list[tuple[tuple[object, ...], tuple[object, ...]]] = [
-    ((), ("--backbone", "seres18")),
-    ((), ("--attention", "triplet")),
-    ((), ("--ibn", "False")),
-    ((), ("--pooling", "max")),
-    ((), ("--height", 48)),
-    ((), ("--width", 24)),
-    ((), ("--renorm", "--renorm-warmup", 1)),
-    (("--renorm",), ("--renorm-warmup", 1)),
-    (("--renorm",), ("--renorm-pk",)),
-    ((), ("--sie",)),
-    (("--sie",), ("--cam_factor", 3.0)),
-    ((), ("--cross-entropy-weight", 0.5)),
-    ((), ("--smoothing", 0)),
-    ((), ("--epsilon", -1.0)),
-    ((), ("--temperature", "2.")),
-    ((), ("--triplet-weight", 0.5)),
-    ((), ("--triplet", "weighted-regularised")),
-    ((), ("--margin", 0)),
-    ((), ("--center_lamda", 0)),
-    ((), CIRCLE),
-    (CIRCLE, ("--circle-margin", 0.4)),
-    (CIRCLE, ("--circle-gamma", 64)),
-    ((), CONTRAST),
-    (CONTRAST, ("--contrast-momentum", 0.9)),
-    (CONTRAST, ("--contrast-scale", 5)),
-    ((), MEMORY),
-    (MEMORY, ("--xbm-size", 32)),
-    (MEMORY, ("--xbm-start", 2)),
-    ((), ("--batch-size", 32)),
-    ((), ("--instance", 2)),
-    ((), ("--sampler", "camera-balanced")),
-    (("--triplet-weight", 0), ("--sampler", "random")),
-    ((), ("--flip", 0)),
-    ((), ("--pad-crop", 0)),
-    ((), ("--jitter", 0.3)),
-    ((), ("--erasing", 0)),
-    ((), ("--gray-patch", 0.9)),
-    ((), ("--gray-image", 0.9)),
-    ((), ("--policy", "autoaugment")),
-    ((), ("--optimizer", "adamw")),
-    ((), ("--optimizer", "sgd")),
-    ((), ("--learning-rate", 1e-3)),
-    ((), ("--weight-decay", 0.1)),
-    ((), ("--warmup-epochs", 0)),
-    (("--epochs", 2), MULTI_STEP),
-    (("--epochs", 2), ("--schedule", "step", "--step-epochs", 1)),
-    (MULTI_STEP, ("--decay", 0.5)),
-    ((), ("--max-grad-norm", 0.1)),
-    ((), ("--accumulate", 2)),
-    ((), ("--ema", 0.9)),
-    ((), ("--freeze-epochs", 1)),
-    ((), ("--center-lr", 0.1)),
-    (LARGER, ("--precision", "bf16")),
-    ((), ("--seed", 1)),
-    ((), ("--epochs", 2)),
-    ((), CONTINUAL),
-    (CONTINUAL, ("--eps", 0.05, "--min-samples", 2)),
-    (CONTINUAL, ("--continual-lr", 1e-3)),
-]
-# What other tests look at, here or where the name says.
-ELSEWHERE = {
-    *("dataset", "root", "dataset_options", "out", "eval_every", "workers", "cache_megabytes", "threads"),
-    *("resume", "state_every", "state_steps", "log", "accelerate", "compile"),
-    *("fused", "activation_checkpointing"),  # test_training_parts
-    *("pretrained", "weights", "projection_dim", "class_balance"),
-    # test_continual_training
-    *("unlabelled", "continual_on", "cross_domain", "cross_dataset", "cluster_k1", "cluster_k2", "camera_bias"),
-    *("min_samples", "cluster_backend", "continual_epochs", "continual_step_epochs"),
-}
-_weights: dict[tuple[object, ...], dict[str, torch.Tensor]] = {}
-
-
-@pytest.mark.parametrize(("base", "change"), CHANGES, ids=lambda value: " ".join(map(str, value)))
-def test_every_option_changes_the_weights(
-    tiny_market: Path, tmp_path: Path, base: tuple[object, ...], change: tuple[object, ...]
-) -> None:
-    if base not in _weights:
-        _weights[base] = train(tiny_market, tmp_path / "base", *base)[0]
-    assert not equal(_weights[base], train(tiny_market, tmp_path / "changed", *base, *change)[0])
-
-
 def test_class_balance_acts_where_identities_differ_in_images(tiny_market: Path, tmp_path: Path) -> None:
     shutil.copytree(tiny_market, tmp_path / "market")
     for path in sorted((tmp_path / "market" / "bounding_box_train").iterdir())[:5]:
@@ -179,14 +68,6 @@ def test_class_balance_acts_where_identities_differ_in_images(tiny_market: Path,
         for name, more in (("plain", ()), ("balanced", ("--class-balance",)))
     )
     assert not equal(plain, balanced)
-
-
-def test_the_list_of_options_is_whole(tiny_market: Path, tmp_path: Path) -> None:
-    tested = set()
-    for base, change in CHANGES:
-        values = [option_values(options(tiny_market, tmp_path, *base, *more)) for more in ((), change)]
-        tested |= {name for name in values[0] if values[0][name] != values[1][name]}
-    assert tested | ELSEWHERE == set(option_names(TrainConfig))
 
 
 def test_the_commands_of_old_parse() -> None:
@@ -202,14 +83,15 @@ def test_the_commands_of_old_parse() -> None:
     assert config == parse_config(TrainConfig, second.replace("_", "-").split())
 
 
-def test_cache_and_workers_act(tiny_market: Path) -> None:
-    samples = [Sample(str(path), 1, 0, 0, "") for path in sorted((tiny_market / "query").iterdir())]
-    sampler = PKBatchSampler([0] * len(samples), 1, 4, seed=0)
-    loaders = [training_loader(samples, {1: 0}, Preprocessing(32, 16), sampler, 1, cache) for cache in (100, 0)]
-    assert [loader.num_workers for loader in loaders] == [0, 1]
-    batches = [[batch["images"] for batch in loader] for loader in loaders]
-    assert all(torch.equal(first, second) for first, second in zip(*batches, strict=True))
-    assert batches[0][0].dtype == torch.uint8 and batches[0][0].shape == (4, 3, 32, 16)
+@pytest.mark.slow
+def test_compiled_training_writes_the_same_names(tiny_market: Path, tmp_path: Path) -> None:
+    given = ("--backbone", "timm:test_resnet", "--eval-every", 1, "--epochs", 2)
+    plain, rows = train(tiny_market, tmp_path / "plain", *given)
+    compiled, compiled_rows = train(tiny_market, tmp_path / "compiled", *given, "--compile")
+    assert plain.keys() == compiled.keys() and not equal(plain, compiled)
+    assert [row["loss"] for row in rows] == pytest.approx([row["loss"] for row in compiled_rows], rel=0.02)
+    best = load_checkpoint(tmp_path / "compiled" / "best.safetensors")[0]
+    assert best.keys() == plain.keys()
 
 
 def test_threads_act(tiny_market: Path, tmp_path: Path) -> None:
@@ -278,66 +160,6 @@ def test_camera_vectors_need_known_cameras(tiny_market: Path, tmp_path: Path) ->
         train(tmp_path / "data", tmp_path / "run", "--dataset", "folder", "--sie")
 
 
-# Options of continual training that others, or the images, leave without effect.
-WITHOUT_EFFECT: list[tuple[list[object], str]] = [
-    (["--unlabelled", "DIR", "--continual-on", "test"], "allowed: one of them"),
-    (["--continual-on", "train"], "without --cross-domain"),
-    (["--cross-dataset", "market1501"], "without --cross-domain"),
-    (["--continual-epochs", 0, "--continual-lr", 1e-3], "continual_lr: got 0.001 with continual_epochs 0"),
-    (["--continual-epochs", 3, "--continual-step-epochs", 3], "allowed: below the 3 continual_epochs"),
-]
-
-
-@pytest.mark.parametrize(
-    ("given", "message"),
-    [
-        (["--bs", 30], "multiple of num_instances"),
-        (["--instance", 0], "1 or more"),
-        (["--bs", 64], "at most the 8 identities"),
-        (["--epochs", -1], "epochs"),
-        (["--eval-every", -1], "eval_every"),
-        (["--eval-every", 2], "eval_every: got 2, allowed: 0 to the 1 epochs"),
-        (["--threads", -1], "threads"),
-        (["--no-accelerate"], "accelerate: got False, allowed: True"),
-        (["--sampler", "random", "--triplet-weight", 0, "--num-instances", 4], "num_instances: got 4 with sampler"),
-        (["--center-weight", 0, "--center-lr", 0.5], "center_lr: got 0.5 with center_weight 0"),
-        (["--schedule", "step", "--step-epochs", 1], "step_epochs: got 1, allowed: below the 1 epochs"),
-        (["--schedule", "multi-step", "--milestones", 1], "milestones: got 1, allowed: below the 1 epochs"),
-        *((["--continual", *more], message) for more, message in WITHOUT_EFFECT),
-        *(([flag], "camera_bias: got") for flag in ("--camera-bias", "--no-camera-bias")),
-        (["--backbone", "resnet"], "backbone: got 'resnet', allowed: "),
-        (["--backbone", "seres18", "--attention", "triplet"], "unknown option attention"),
-        (["--cross-entropy-weight", 0, "--triplet-weight", 0, "--center-weight", 0], "every loss term is 0"),
-        (["--cam-factor", 1], "without --sie"),
-        (["--eps", 0.5], "without --continual"),
-        (["--triplet", "weighted-regularised", "--margin", 0.3], "which has none"),
-        (["--triplet-weight", 0, "--margin", 0.3], "triplet_weight 0"),
-        (["--circle-gamma", 64], "circle_weight 0"),
-        (["--renorm-pk"], "without --renorm"),
-        (["--sie", "--cross-domain", "DIR"], "cross_domain: got a folder with --sie"),
-        (["--sie", "--continual", "--unlabelled", "DIR"], "unlabelled: got a folder with --sie"),
-        (["--milestones", 3], "only together with schedule multi-step"),
-        (["--schedule", "step"], "which needs it"),
-        (["--decay", 0.1], "with multi-step and step"),
-        (["--sampler", "random"], "needs pairs"),
-        (["--activation-checkpointing", "--compile"], "one of them"),
-        (["--freeze-epochs", 2], "0 to the 1 epochs"),
-        (["--weights", "x.safetensors"], "without --pretrained"),
-        (["--dataset", "market1501", "dukemtmc"], "one for each dataset"),
-        (["--dataset", "nowhere"], "allowed: world, market1501"),
-        (["--dataset-options", "level=hard"], "dataset_options: got level, allowed: none of market1501"),
-        (["--dataset-options", "hard"], "NAME=VALUE"),
-    ],
-    ids=str,
-)
-def test_bad_options_are_refused(
-    tiny_market: Path, tmp_path: Path, given: list[object], message: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    with pytest.raises((ValueError, SystemExit)) as error:
-        train(tiny_market, tmp_path, *given)
-    assert message in " ".join((str(error.value) + "".join(capsys.readouterr())).replace("│", " ").split())
-
-
 def test_unreadable_images(tiny_market: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     shutil.copytree(tiny_market, tmp_path / "market")
     victims = [next((tmp_path / "market" / name).iterdir()) for name in ("bounding_box_train", "query")]
@@ -372,6 +194,11 @@ class FakeWandb(types.ModuleType):
 
     def finish(self) -> None:
         self.calls.append("finish")
+
+
+def test_half_precision_needs_a_gpu(tiny_market: Path, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"precision: got fp16 on the CPU, allowed: no, bf16"):
+        train(tiny_market, tmp_path, "--precision", "fp16")
 
 
 def test_wandb_gets_the_rows(tiny_market: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,6 +1,10 @@
 """Schedules, fused steps, weight average, freezing, activation checkpointing."""
 
 import copy
+import importlib.machinery
+import sys
+import types
+from typing import Any
 
 import pytest
 import torch
@@ -45,6 +49,38 @@ def test_fused_steps_are_the_same_steps(name: str) -> None:
             optimizer.step()
     for first, second in zip(models[0].parameters(), models[1].parameters(), strict=True):
         assert torch.allclose(first, second, atol=1e-5)
+
+
+class OnGPU(torch.nn.Parameter):
+    """A parameter that says that it is on a GPU."""
+
+    is_cuda = True  # type: ignore[assignment]
+
+
+class FusedAdam(torch.optim.Adam):
+    """Takes what apex's optimiser takes."""
+
+    def __init__(self, groups: Any, lr: float, adam_w_mode: bool) -> None:
+        self.adam_w_mode = adam_w_mode
+        super().__init__(groups, lr=lr)
+
+
+def test_apex_is_taken_where_it_is_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = torch.nn.Linear(3, 2)
+    on_gpu = torch.nn.Linear(3, 2)
+    on_gpu.weight, on_gpu.bias = OnGPU(torch.zeros(2, 3)), OnGPU(torch.zeros(2))
+    for name in ("apex", "apex.optimizers"):
+        module = types.ModuleType(name)
+        module.__spec__ = importlib.machinery.ModuleSpec(name, None)
+        monkeypatch.setitem(sys.modules, name, module)
+    sys.modules["apex.optimizers"].FusedAdam = FusedAdam  # type: ignore[attr-defined]
+    for name in ("adam", "adamw"):
+        optimizer = build_optimizer(name, on_gpu, 0.1, 0.01, fused=True)
+        assert isinstance(optimizer, FusedAdam) and optimizer.adam_w_mode == (name == "adamw")
+        assert [(group["lr"], group["weight_decay"]) for group in optimizer.param_groups] == [(0.1, 0.01), (0.1, 0.0)]
+        # Neither unasked nor for a network on the CPU.
+        for network, fused in ((on_gpu, False), (model, True)):
+            assert not isinstance(build_optimizer(name, network, 0.1, 0.01, fused), FusedAdam)
 
 
 def test_average_follows_the_formula() -> None:
