@@ -93,7 +93,9 @@ def project(features: NDArray[np.float32], method: str, seed: int) -> NDArray[np
         import umap  # not among the requirements
 
         neighbours = min(15, len(rows) - 1)
-        return np.asarray(umap.UMAP(n_neighbors=neighbours, random_state=seed).fit_transform(rows), dtype=float)
+        return np.asarray(
+            umap.UMAP(n_neighbors=neighbours, random_state=seed, n_jobs=1).fit_transform(rows), dtype=float
+        )
     from sklearn.decomposition import PCA
     from sklearn.manifold import TSNE
 

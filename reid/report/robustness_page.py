@@ -21,12 +21,14 @@ def curves_of(records: list[Record]) -> dict[str, dict[str, Curve]]:
         own = [record for record in records if record["method"] == method]
         clean = next(record for record in own if record["corruption"] is None)
         names = dict.fromkeys(record["corruption"]["name"] for record in own if record["corruption"] is not None)
-        curves[method] = {}
+        # One picture holds all networks; what has learnt from test images must say so in it.
+        label = method if clean["protocol"] == "inductive" else f"{method} ({clean['protocol']})"
+        curves[label] = {}
         for name in names:
             part = [clean, *(r for r in own if r["corruption"] is not None and r["corruption"]["name"] == name)]
             strengths = [0.0 if record["corruption"] is None else record["corruption"]["strength"] for record in part]
             scores = [record["scores"] for record in part]
-            curves[method][name] = Curve(strengths, [s["mAP"] for s in scores], [s["Rank-1"] for s in scores])
+            curves[label][name] = Curve(strengths, [s["mAP"] for s in scores], [s["Rank-1"] for s in scores])
     return curves
 
 

@@ -224,7 +224,7 @@ def test_umap_is_asked_when_it_is_there(monkeypatch):
     monkeypatch.setattr("reid.report.embedding_map.umap_is_installed", lambda: True)
     monkeypatch.setitem(sys.modules, "umap", types.SimpleNamespace(UMAP=Umap))
     places = project(features, "UMAP", 3)
-    assert places.shape == (9, 2) and told == {"n_neighbors": 8, "random_state": 3}
+    assert places.shape == (9, 2) and told == {"n_neighbors": 8, "random_state": 3, "n_jobs": 1}
     monkeypatch.setattr("reid.report.embedding_map.umap_is_installed", lambda: False)
     with pytest.raises(ValueError, match="pip install umap-learn"):
         project(features, "UMAP", 3)

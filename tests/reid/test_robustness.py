@@ -20,6 +20,7 @@ from reid.data.images import Preprocessing
 from reid.evaluation import rank
 from reid.histogram import ColourHistogram
 from reid.models import build_model
+from reid.report.robustness_page import curves_of
 from reid.report.robustness_picture import Curve, draw_robustness
 from reid.robustness import RobustnessConfig, embed_corrupted, main
 
@@ -85,6 +86,7 @@ def test_networks_share_a_picture_and_protocols_share_no_table(
     assert [record["method"] for record in records] == [str(path) for path in checkpoints for _ in "ab"] + [COLOURS] * 2
     assert [record["protocol"] for record in records] == ["inductive"] * 2 + ["transductive"] * 2 + ["inductive"] * 2
     assert records[0]["checkpoint_sha256"] != records[2]["checkpoint_sha256"] and not records[4]["checkpoint_sha256"]
+    assert list(curves_of(records)) == [str(checkpoints[0]), f"{checkpoints[1]} (transductive)", COLOURS]
     with Image.open(tmp_path / "robustness.png") as image:
         assert np.asarray(image.convert("RGB")).std() > 5
     text = (tmp_path / "report.html").read_text()
