@@ -41,6 +41,8 @@ CHOICES: dict[str, list[dict[str, Any]]] = {
     "head": [{"head": "bnneck"}, {"head": "bnneck", "pooling": "gem"}, {"head": "bnneck", "pooling": "max"}],
     "osnet_x0_25 pooling": [],
     "cares18 pooling": [{"pooling": "avg"}, {"pooling": "max"}],
+    # The rest is ResNet's.
+    **{f"agw {option}": [] for option in ("pooling", "last_stride", "stem_pool")},
 }
 OWN = {name: list(inspect.signature(MODELS[name]).parameters)[1:] for name in list_models()}
 
