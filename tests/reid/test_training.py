@@ -213,6 +213,20 @@ def test_wandb_gets_the_rows(tiny_market: Path, tmp_path: Path, monkeypatch: pyt
         train(tiny_market, tmp_path, "--log", "wandb")
 
 
+def test_wandb_itself_takes_the_rows(tiny_market: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("wandb", reason="wandb is not installed")
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    given = ("--backbone", "timm:test_resnet", "--epochs", 2, "--eval-every", 1, "--state-every", 1, "--log", "wandb")
+    train(tiny_market, tmp_path, *given)
+    (first,) = (tmp_path / "wandb").glob("offline-run-*/run-*.wandb")
+    assert b"images_per_second" in first.read_bytes()
+    identity = (tmp_path / "wandb-run").read_text()
+    assert first.stem == f"run-{identity}"
+    # Gone on with, it is the same run.
+    train(tiny_market, tmp_path, *given, "--resume")
+    assert len(list((tmp_path / "wandb").glob(f"offline-run-*-{identity}"))) == 2
+
+
 def test_memory_that_is_too_small_halves_the_batch(
     tiny_market: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
