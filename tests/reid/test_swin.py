@@ -10,17 +10,30 @@ from safetensors.torch import save_file
 from torch.utils.flop_counter import FlopCounterMode
 
 from reid.activation_checkpointing import checkpoint_activations
+from reid.checkpoint import Card, load_checkpoint, save_checkpoint
+from reid.config import parse_config
+from reid.data.images import Preprocessing
+from reid.export import export_onnx
 from reid.freezing import FrozenBackbone
+from reid.image_reid_train import main
 from reid.models import build_model
 from reid.models.foreign_weights import load_foreign
 from reid.models.renorm import BatchRenorm1d
-from reid.models.swin import PatchMerging, SwinBlock
+from reid.models.swin import PatchMerging, Swin, SwinBlock
 from reid.models.swin_names import swin_names
 from reid.models.window_attention import CosineWindowAttention, WindowAttention
 from reid.models.windows import Windows
+from reid.train_options import TrainConfig
 
 IMAGES = torch.randn(2, 3, 64, 32, generator=torch.Generator().manual_seed(0))
 NAMES = ["swin_tiny", "swinv2_tiny"]
+
+
+@pytest.fixture
+def shallow(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Makes networks of two stages."""
+    monkeypatch.setattr(Swin, "depths", (2, 1))
+    monkeypatch.setattr(Swin, "heads", (3, 6))
 
 
 def lively(model: torch.nn.Module) -> torch.nn.Module:
@@ -175,7 +188,7 @@ def test_any_size_and_every_parameter_learns(name: str) -> None:
     [{"window": 4}, {"pooling": "max"}, {"dropout": 0.2}, {"attention_dropout": 0.2}, {"drop_path": 0.5}],
 )
 @torch.no_grad()
-def test_every_option_changes_the_model(options: dict[str, Any]) -> None:
+def test_every_option_changes_the_model(options: dict[str, Any], shallow: None) -> None:
     def features(**options: Any) -> torch.Tensor:
         torch.manual_seed(0)
         model = build_model("swin_tiny", **{"drop_path": 0.0} | options).train()
@@ -221,3 +234,31 @@ def test_renormalisation_cameras_checkpointing_and_freezing() -> None:
     assert not model.stage3.blocks[1].drop_path.training
     model(IMAGES, camids).logits.square().sum().backward()
     assert model.stage1.blocks[0].mlp.fc1.weight.grad is None and model.head.classifier.weight.grad is not None
+
+
+@pytest.mark.parametrize("name", ["swin_tiny", pytest.param("swinv2_tiny", marks=pytest.mark.slow)])
+@torch.no_grad()
+def test_the_batch_stays_free_in_export(name: str, shallow: None) -> None:
+    # Maps that windows do not fill.
+    model, images = lively(build_model(name)).eval(), torch.randn(5, 3, 48, 24)
+    batch = {"images": {0: torch.export.Dim("batch", min=1)}}
+    exported = torch.export.export(model, (images[:2],), dynamic_shapes=batch, strict=False)
+    assert torch.allclose(exported.module()(images).embeddings, model(images).embeddings, atol=1e-5)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", NAMES)
+def test_onnx_computes_the_same(name: str, tmp_path: Path) -> None:
+    model = lively(build_model(name))
+    card = Card(name, {}, 0, model.embedding_size, Preprocessing(48, 24))
+    save_checkpoint(tmp_path / "swin.safetensors", model.state_dict(), card)
+    assert export_onnx(tmp_path / "swin.safetensors", tmp_path / "swin.onnx").min_cosine > 0.99999  # batches of 1 and 5
+
+
+def test_the_command_trains_it(tiny_market: Path, tmp_path: Path, shallow: None) -> None:
+    words = ["--root", tiny_market, "--out", tmp_path, "--backbone", "swin_tiny", "--backbone-options", "window=4"]
+    words += ["--height", 64, "--width", 32, "--bs", 16, "--epochs", 1, "--state-every", 0, "--threads", 1, "--sie"]
+    main(parse_config(TrainConfig, list(map(str, words))))
+    _, card = load_checkpoint(tmp_path / "model.safetensors")
+    assert card.options == {"window": 4, "num_cameras": 3, "cam_factor": 1.0}
+    assert card.scores[0]["scores"]["num_valid"] == 18
