@@ -6,6 +6,9 @@ from torch import nn
 
 from reid.losses.gather import gather_batch
 
+# Cosines that differ by no more count as equal.
+_TIE = 1e-5
+
 
 class ClusterContrastLoss(nn.Module):
     """Cross entropy of the cosines to memorised class centers (Cluster Contrast: Dai et al., arXiv 2103.11568).
@@ -92,9 +95,10 @@ class ClusterContrastLoss(nn.Module):
     def _update(self, unit: torch.Tensor, labels: torch.Tensor, means: torch.Tensor, present: torch.Tensor) -> None:
         cosines = (unit * self.hard_centers[labels]).sum(dim=1)  # (N,)
         least = cosines.new_full((len(present),), torch.inf).scatter_reduce_(0, labels, cosines, "amin")
-        # The first of equally hard images, for the same result everywhere.
+        # The first of equally hard images, for the same result everywhere: two images are equally far from a center that
+        # began as their mean, and rounding, which differs between processors, would choose.
         places = torch.arange(len(labels), device=labels.device)
-        places = torch.where(cosines == least[labels], places, len(labels))
+        places = torch.where(cosines <= least[labels] + _TIE, places, len(labels))
         first = places.new_full((len(present),), len(labels)).scatter_reduce_(0, labels, places, "amin")
         hardest = unit[first.clamp(max=len(labels) - 1)]  # (C, D), meaningless where no image is present
         for centers, new in ((self.mean_centers, means), (self.hard_centers, hardest)):

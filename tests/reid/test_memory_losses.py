@@ -44,7 +44,8 @@ class PlainContrast:
                 scores = {c: self.scale * float(row @ center) for c, center in memory.items()}
                 total -= scores[label] - math.log(sum(math.exp(score) for score in scores.values()))
         for c, group in members.items():
-            hardest = min(group, key=lambda row: float(row @ self.hard[c]))
+            least = min(float(row @ self.hard[c]) for row in group)
+            hardest = next(row for row in group if float(row @ self.hard[c]) <= least + 1e-5)
             for memory, new in ((self.mean, sum(group) / len(group)), (self.hard, hardest)):
                 memory[c] = normalize(self.momentum * memory[c] + (1 - self.momentum) * new, dim=0)
         return total / 2 / len(rows)

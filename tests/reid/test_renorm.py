@@ -179,7 +179,10 @@ def test_bf16_autocast_keeps_full_precision_statistics() -> None:
         ({"num_cameras": -1}, "num_cameras: got -1"),
         ({"cam_factor": -1.0}, "cam_factor: got -1.0"),
         ({"cam_factor": 1.0}, "cam_factor: got 1.0 with num_cameras 0"),
-        ({"renom": "pk"}, "unknown option renom; allowed: attention, ibn, pooling, renorm, renorm_instances"),
+        (
+            {"renom": "pk"},
+            "unknown option renom; allowed: attention, ibn, pooling, last_stride, renorm, renorm_instances",
+        ),
     ],
 )
 def test_contradictory_options_are_refused(options: dict[str, object], message: str) -> None:
