@@ -95,7 +95,7 @@ class ClusterContrastLoss(nn.Module):
     def _update(self, unit: torch.Tensor, labels: torch.Tensor, means: torch.Tensor, present: torch.Tensor) -> None:
         cosines = (unit * self.hard_centers[labels]).sum(dim=1)  # (N,)
         least = cosines.new_full((len(present),), torch.inf).scatter_reduce_(0, labels, cosines, "amin")
-        # The first of equally hard images, for the same result everywhere: two images are equally far from a center that
+        # The first of equally hard images, for one result everywhere: two images are equally far from a center that
         # began as their mean, and rounding, which differs between processors, would choose.
         places = torch.arange(len(labels), device=labels.device)
         places = torch.where(cosines <= least[labels] + _TIE, places, len(labels))

@@ -181,7 +181,7 @@ def test_bf16_autocast_keeps_full_precision_statistics() -> None:
         ({"cam_factor": 1.0}, "cam_factor: got 1.0 with num_cameras 0"),
         (
             {"renom": "pk"},
-            "unknown option renom; allowed: attention, ibn, pooling, last_stride, renorm, renorm_instances",
+            "unknown option renom; allowed: attention, ibn, pooling, last_stride, renorm",
         ),
     ],
 )
