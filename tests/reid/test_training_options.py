@@ -101,7 +101,6 @@ ELSEWHERE = {
     "weights": "test_training_options.py::test_options_reach_the_network",
     "projection_dim": "test_training_options.py::test_options_reach_the_network",
     "backbone_options": "test_vit.py::test_backbone_options_reach_the_network",
-    "backbone_options": "test_vit.py::test_backbone_options_reach_the_network",
     "class_balance": "test_training.py::test_class_balance_acts_where_identities_differ_in_images",
     "fused": "test_engine.py::test_options_of_the_optimiser_arrive",
     "activation_checkpointing": "test_engine.py::test_options_of_the_optimiser_arrive",
