@@ -137,6 +137,11 @@ def test_continual_training_keeps_both_scores_apart(tiny_market: Path, tmp_path:
     assert (card.scores[0]["protocol"], after.scores[0]["protocol"]) == ("inductive", "transductive")
     assert after.scores[0]["continual"]["clusters"] == after.num_classes - 8
     assert [row["epoch"] for row in rows] == [1, 2, 3] and rows[1]["protocol"] == "transductive"
+    best = {name: load_checkpoint(tmp_path / f"{name}.safetensors")[1] for name in ("best", "best-transductive")}
+    assert [(found.scores[0]["protocol"], found.num_classes == 8) for found in best.values()] == [
+        ("inductive", True),
+        ("transductive", False),
+    ]
 
 
 def test_images_of_any_scored_test_make_it_transductive(tiny_market: Path, tmp_path: Path) -> None:
