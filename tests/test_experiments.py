@@ -141,7 +141,14 @@ def test_ablation_goes_on_and_its_results_are_collected(run_python: Run, tmp_pat
     first = run_python("experiments/ablation.py", *options, "--row", "renorm")
     assert "1 runs, 0 of them done" in first.stdout and "minutes left" in first.stdout
     alone = read_ablation(out)["easy"]["renorm"][0]
-    options += ["cluster_k1=5", "cluster_k2=2", "min_samples=2", "eps=0.8", "continual_epochs=1"]
+    options += [
+        "cluster_k1=5",
+        "cluster_k2=2",
+        "min_samples=2",
+        "eps=0.8",
+        "continual_epochs=2",
+        "continual_step_epochs=1",
+    ]
     second = run_python("experiments/ablation.py", *options, "--row", "renorm", "continual", check=False)
     assert second.returncode == 0, second.stdout + second.stderr
     rows = read_ablation(out)["easy"]
