@@ -21,6 +21,7 @@ from reid.config import option_values, run_entry_point, unless_told
 from reid.continual import choose_unlabelled
 from reid.continual_training import continue_training
 from reid.data.base import ReIDDataset
+from reid.devices import check_precision
 from reid.embedder import Embedder
 from reid.engine import Trainer
 from reid.epoch_reports import Store, epoch_reporter, keep_best
@@ -230,6 +231,7 @@ def main(config: TrainConfig) -> None:
         compiled=config.run.compile,
         classifier_unused=config.loss.cross_entropy_weight == 0,
     )
+    check_precision(accelerator.mixed_precision, accelerator.device.type, config.network.width)
     set_threads(config.run.threads, accelerator)
     session = _open(config, accelerator)
     trainer, batch_size = fitting_batch_size(

@@ -19,6 +19,7 @@ from reid.data.base import ReIDDataset, Split, relabel
 from reid.data.crops import drop_unreadable
 from reid.data.images import Preprocessing
 from reid.data.triplets import TripletDataset
+from reid.devices import check_precision
 from reid.embedder import Embedder
 from reid.engine import Trainer
 from reid.losses import CombinedLoss
@@ -183,6 +184,7 @@ class ReIDModel:
                     f"device: got {self.device}, but trainings of this process run on {accelerator.device.type}, which "
                     "the first of them and accelerate's settings decide; start a new process"
                 )
+            check_precision(accelerator.mixed_precision, accelerator.device.type, self.preprocessing.width)
             yield accelerator
 
     def _run(self, trainer: Trainer, epochs: int, on_epoch_end: Callable[[dict[str, float]], None] | None) -> None:

@@ -8,7 +8,7 @@ from torch import nn
 
 from reid.checkpoint import Card, load_checkpoint
 from reid.data.images import Preprocessing
-from reid.devices import parse_device
+from reid.devices import check_precision, parse_device
 from reid.models import build_model
 from reid.models.cameras import CameraVectors
 from reid.records import training_protocol
@@ -36,13 +36,19 @@ class TorchBackend:
         self.device = device if isinstance(device, torch.device) else open_device(device)
         self.model = model.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.preprocessing = preprocessing
+        self.precision = precision
         self.autocast = _AUTOCAST.get(precision)
         self.num_cameras = count_cameras(model)
         self.protocol = "inductive"
 
     @torch.inference_mode()
     def __call__(self, batch: np.ndarray, camids: np.ndarray | None = None) -> np.ndarray:
-        """Maps uint8 (N, 3, H, W), and camids int64 (N,) for a model that has cameras, to float32 (N, D)."""
+        """Maps uint8 (N, 3, H, W), and camids int64 (N,) for a model that has cameras, to float32 (N, D).
+
+        Raises:
+            ValueError: When a camera is unknown, or for images too narrow for the precision on this device.
+        """
+        check_precision(self.precision, self.device.type, batch.shape[3])
         if camids is not None and self.num_cameras:
             wrong = (camids < 0) | (camids >= self.num_cameras)
             if wrong.any():

@@ -23,6 +23,7 @@ from reid.data.crops import image_fault
 from reid.data.tracklet_images import drop_unreadable_frames
 from reid.data.tracklets import VideoDataset, checked_tracklets, describe_tracklets
 from reid.data.video_datasets import VIDEO_DATASETS
+from reid.devices import check_precision
 from reid.engine import Trainer
 from reid.epoch_reports import epoch_reporter, keep_best
 from reid.evaluation import protocol_of, scores_of
@@ -218,6 +219,7 @@ def main(config: VideoTrainConfig) -> None:
         compiled=config.run.compile,
         classifier_unused=config.loss.cross_entropy_weight == 0,
     )
+    check_precision(accelerator.mixed_precision, accelerator.device.type, config.network.width)
     set_threads(config.run.threads, accelerator)
     session = _open(config, accelerator)
     baselines = _baselines(session)

@@ -94,7 +94,7 @@ def test_accelerate_launches_training_from_any_folder(
     repository: Path, run_python: Run, tiny_market: Path, tmp_path: Path
 ) -> None:
     options = ["--root", tiny_market, "--out", "here", "--backbone", "cares18", "--bs", 16, "--instance", 4]
-    options += ["--epochs", 1, "--height", 32, "--width", 16, "--center_lamda", 0.0005]
+    options += ["--epochs", 1, "--height", 32, "--width", 40, "--center_lamda", 0.0005]
     launch = ["-m", "accelerate.commands.launch", "--cpu", "--num_processes", 1, "--mixed_precision", "bf16"]
     done = run_python(*launch, repository / "reid/image_reid_train.py", *options, cwd=tmp_path)
     assert (tmp_path / "here" / "model.safetensors").is_file()

@@ -101,8 +101,13 @@ def test_files_with_other_names_are_reported(
 def test_input_size_and_precision_act(noisy_market: Path, tmp_path: Path, checkpoint: Path) -> None:
     plain = score(noisy_market, tmp_path, ckpt=checkpoint)[0]["scores"]["mAP"]
     assert score(noisy_market, tmp_path, ckpt=checkpoint, height=48, width=24)[0]["scores"]["mAP"] != plain
-    half = score(noisy_market, tmp_path, ckpt=checkpoint, precision="bf16")[0]["scores"]["mAP"]
+    plain, half = (
+        score(noisy_market, tmp_path, ckpt=checkpoint, height=64, width=40, precision=precision)[0]["scores"]["mAP"]
+        for precision in ("fp32", "bf16")
+    )
     assert half != plain and np.isclose(half, plain, atol=0.1)
+    with pytest.raises(ValueError, match=r"precision: got bf16 on the CPU with images 32 pixels wide, allowed"):
+        score(noisy_market, tmp_path, ckpt=checkpoint, height=64, width=32, precision="bf16")
 
 
 def test_records_and_terminal_say_what_was_done(

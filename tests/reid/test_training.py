@@ -204,6 +204,10 @@ class FakeWandb(types.ModuleType):
 def test_half_precision_needs_a_gpu(tiny_market: Path, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"precision: got fp16 on the CPU, allowed: no, bf16"):
         train(tiny_market, tmp_path, "--precision", "fp16")
+    with pytest.raises(
+        ValueError, match=r"precision: got bf16 on the CPU with images 16 pixels wide, allowed: from 33"
+    ):
+        train(tiny_market, tmp_path, "--precision", "bf16")
 
 
 def test_wandb_gets_the_rows(tiny_market: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -106,7 +106,7 @@ CHANGES: list[tuple[tuple[object, ...], tuple[object, ...]]] = [
     ((), ("--cross-entropy-weight", 0.5)),
     ((), ("--flip", 0)),
     ((), ("--lr", 3e-4)),
-    (("--backbone", "seres18"), ("--precision", "bf16")),
+    (("--backbone", "seres18", "--width", 40), ("--precision", "bf16")),
     ((), ("--seed", 1)),
     ((), ("--epochs", 2)),
 ]
