@@ -28,6 +28,10 @@ RATIOS = (
     *("IDF1", "IDR", "IDP"),
 )
 COUNTS = ("CLR_TP", "CLR_FN", "CLR_FP", "IDSW", "MT", "PT", "ML", "Frag", "IDTP", "IDFN", "IDFP")
+# By localisation threshold; with the counts, whoever has them can combine sequences as TrackEval does.
+CURVES = ("HOTA", "DetA", "AssA", "LocA", "HOTA_TP", "HOTA_FN", "HOTA_FP")
+ALPHAS = tuple(round(0.05 * step, 2) for step in range(1, 20))
+BENCHMARKS = ("MOT15", "MOT16", "MOT17", "MOT20")
 TABLE = ("HOTA", "DetA", "AssA", "LocA", "MOTA", "MOTP", "IDF1", "IDSW", "MT", "PT", "ML", "Frag")
 
 
@@ -35,6 +39,7 @@ def evaluate_mot(
     gt_dir: str | os.PathLike[str],
     results_dir: str | os.PathLike[str],
     sequence_map: Mapping[str, str] | None = None,
+    benchmark: str = "MOT16",
 ) -> dict[str, Any]:
     """Scores MOT result files against ground truth with TrackEval's MOTChallenge protocol.
 
@@ -45,16 +50,20 @@ def evaluate_mot(
         results_dir: Folder with one <sequence>.txt a sequence; commas or spaces.
         sequence_map: Name of a result to name of its ground truth, where neither the name nor the two-digit number
             says it (MOT17-05-FRCNN finds MOT16-05 by its number).
+        benchmark: One of `BENCHMARKS`; in MOT20 boxes on vehicles are dropped too. MOT15 is told by its ten columns.
 
     Returns:
         "sequences": result name to scores, and "COMBINED": scores over all of them, counts summed (HOTA is not a
         mean over sequences). Scores are spelt as TrackEval spells them, ratios in 0..1. "matched": result to ground
         truth; "missing": ground truth without a result, which is not scored; "extra": results without ground
-        truth; "frames": frames scored a sequence; "notes": what a reader should know, in words.
+        truth; "frames": frames scored a sequence; "curves": sequence name and "COMBINED" to `CURVES`, a list over
+        `ALPHAS` each; "notes": what a reader should know, in words.
 
     Raises:
         ValueError: When a file cannot be scored, with file, line, and what to do; when nothing can be scored.
     """
+    if benchmark not in BENCHMARKS:
+        raise ValueError(f"benchmark: got {benchmark!r}, allowed: {', '.join(BENCHMARKS)}")
     ground_truth = find_sequences(gt_dir)
     results = {path.stem: path for path in sorted(Path(results_dir).glob("*.txt"))}
     if not results:
@@ -68,7 +77,8 @@ def evaluate_mot(
     missing = sorted(set(ground_truth) - set(matched.values()))
     extra = sorted(set(results) - set(matched))
     sequences = {name: read_sequence(ground_truth[target]) for name, target in matched.items()}
-    scores = _score({name: (results[name], sequences[name]) for name in matched})
+    raw = _score({name: (results[name], sequences[name]) for name in matched}, benchmark)
+    scores = {name: _flatten(value) for name, value in raw.items()}
     return {
         "sequences": {name: scores[name] for name in matched},
         "COMBINED": scores["COMBINED"],
@@ -76,6 +86,7 @@ def evaluate_mot(
         "missing": missing,
         "extra": extra,
         "frames": {name: len(sequences[name].frames) for name in matched},
+        "curves": {name: {key: value["HOTA"][key].tolist() for key in CURVES} for name, value in raw.items()},
         "notes": _notes(matched, sequences, missing, extra),
     }
 
@@ -96,7 +107,7 @@ def _notes(
     return notes
 
 
-def _score(pairs: Mapping[str, tuple[Path, Sequence]]) -> dict[str, dict[str, float]]:
+def _score(pairs: Mapping[str, tuple[Path, Sequence]], benchmark: str) -> dict[str, Any]:
     """Lays the files out as TrackEval wants them and runs it, once for MOT15 and once for the later forms."""
     with tempfile.TemporaryDirectory(prefix="trackeval-") as folder:
         lengths: dict[str, int] = {}
@@ -108,8 +119,8 @@ def _score(pairs: Mapping[str, tuple[Path, Sequence]]) -> dict[str, dict[str, fl
                 mot15.add(name)
         if mot15 and len(mot15) < len(pairs):
             raise ValueError("ground truth: got MOT15 (10 columns) and later forms (9 columns); score them apart")
-        raw = _run_trackeval(Path(folder), lengths, "MOT15" if mot15 else "MOT16")
-    return {("COMBINED" if name == "COMBINED_SEQ" else name): _flatten(value) for name, value in raw.items()}
+        raw = _run_trackeval(Path(folder), lengths, "MOT15" if mot15 else benchmark)
+    return {("COMBINED" if name == "COMBINED_SEQ" else name): value for name, value in raw.items()}
 
 
 def _lay_out(folder: Path, name: str, result: Path, sequence: Sequence) -> None:
