@@ -27,6 +27,7 @@ from reid.engine import Trainer
 from reid.epoch_reports import Store, epoch_reporter, keep_best
 from reid.evaluation import embed_samples, protocol_of, rank, scores_of
 from reid.models import build_model
+from reid.models.foreign_weights import load_foreign
 from reid.records import repository_commit, score_record
 from reid.run_folder import RunFolder
 from reid.train_options import TrainConfig
@@ -126,6 +127,8 @@ def _train(session: Session, batch_size: int) -> Trainer:
     set_seed(config.run.seed)
     labels = session.data.labels()
     model = build_model(config.network.backbone, max(labels) + 1, **session.model_options())
+    if (weights := config.network.start_weights()) is not None:
+        session.say(str(load_foreign(model, weights)))
     loss = config.loss.build(labels, int(model.embedding_size), config.run.seed)  # type: ignore[arg-type]
     sampling = dataclasses.replace(config.sampling, batch_size=batch_size)
     trainer = build_image_trainer(

@@ -11,6 +11,7 @@ from reid.data.images import Preprocessing
 from reid.data.transforms import Augmentation
 from reid.dataset_options import parse_dataset_options
 from reid.loss_config import LossConfig
+from reid.models import is_vit
 from reid.models.options import GenericOptions
 from reid.optim import OptimisationOptions
 from reid.training import LoadingOptions, Precision, SamplingOptions, TrainingOptions
@@ -79,11 +80,16 @@ class NetworkOptions:
     ibn: bool | None = None
     """Half instance normalisation in cares18 and seres18; on unless told."""
     pooling: str | None = None
-    """gem, avg or max; gem unless told, and for timm what the network itself does."""
+    """gem, avg or max, where the network ends in a map. Unless told: gem in cares18, its relatives and agw, avg in
+    ResNet, OSNet and Swin, and for timm what the network itself does. OSNet takes another one only with
+    --backbone-options head=bnneck; plr_osnet and ViT have none."""
     pretrained: bool = False
-    """timm: starts with published weights, from --weights or checkpoints/timm/NAME.safetensors."""
+    """timm: starts with its published weights, from checkpoints/timm/NAME.safetensors or from --weights, of which no
+    parameter may be missing then. Other networks have --weights alone."""
     weights: Path | None = None
-    """timm: that file, .safetensors."""
+    """Starts with the weights of this file (.safetensors, .pth, .pt, .tar), for every network: of this project, timm,
+    torchvision, torchreid, fast-reid, and of the authors of many. What is loaded, missing, left over or of another
+    shape is printed by name; the weights of another network are an error."""
     projection_dim: int | None = None
     """timm: size of the embeddings after a linear layer; what the network gives unless told."""
     backbone_options: tuple[str, ...] = ()
@@ -102,7 +108,8 @@ class NetworkOptions:
     sie: bool = False
     """Learns a vector of each camera, which is added to the embeddings (side information)."""
     cam_factor: float | None = None
-    """Factor of these vectors in training and inference alike, 1 unless told; 0 is off. With --sie."""
+    """Factor of these vectors in training and inference alike; 0 is off. Unless told 3 for vit_tiny, vit_small and
+    vit_base, as in TransReID, and 1 for the others. With --sie."""
 
     def __post_init__(self) -> None:
         if (self.renorm_pk or self.renorm_warmup is not None) and not self.renorm:
@@ -110,8 +117,8 @@ class NetworkOptions:
             raise ValueError(f"{name}: got {getattr(self, name)} without --renorm, which it needs")
         if self.cam_factor is not None and not self.sie:
             raise ValueError(f"cam_factor: got {self.cam_factor} without --sie, which it needs")
-        if self.weights is not None and not self.pretrained:
-            raise ValueError(f"weights: got {self.weights} without --pretrained, which it needs")
+        if self.pretrained and not self.backbone.startswith("timm:"):
+            raise ValueError(f"pretrained: got True with {self.backbone}, allowed: with timm:NAME; give --weights FILE")
         if self.cam_factor is not None and self.cam_factor < 0:
             raise ValueError(f"cam_factor: got {self.cam_factor}, allowed: 0 (off) or more")
         told = {field.name for options in (NetworkOptions, GenericOptions) for field in dataclasses.fields(options)}
@@ -136,10 +143,12 @@ class NetworkOptions:
         """Returns the options of `reid.models.build_model`; those not told are left to it."""
         told = {name: getattr(self, name) for name in ("attention", "ibn", "pooling", "projection_dim")}
         options = {name: value for name, value in told.items() if value is not None} | self.own_options()
+        if is_vit(self.backbone):
+            options.setdefault("image_size", [self.height, self.width])
         if self.pretrained:
             options["pretrained"] = True
-        if self.weights is not None:
-            options["weights"] = str(self.weights)
+            if self.weights is not None:
+                options["weights"] = str(self.weights)
         if self.renorm:
             options["renorm"] = "pk" if self.renorm_pk else "batch"
             if self.renorm_pk:
@@ -152,7 +161,14 @@ class NetworkOptions:
 
     def camera_factor(self) -> float:
         """Returns the factor of the camera vectors, 0 without."""
-        return (1.0 if self.cam_factor is None else self.cam_factor) if self.sie else 0.0
+        if not self.sie:
+            return 0.0
+        unless_told = 3.0 if is_vit(self.backbone) else 1.0
+        return unless_told if self.cam_factor is None else self.cam_factor
+
+    def start_weights(self) -> Path | None:
+        """Returns the file that is loaded into the built network, None where there is none or timm reads it itself."""
+        return None if self.pretrained else self.weights
 
 
 @dataclasses.dataclass(frozen=True)

@@ -12,6 +12,7 @@ from reid.data.mot_tracklets import read_mot_tracklets
 from reid.data.tracklet_images import check_crop_factor
 from reid.data.transforms import Augmentation
 from reid.loss_config import LossConfig
+from reid.models import is_vit
 from reid.optim import OptimisationOptions
 from reid.train_options import RunOptions
 from reid.training import LoadingOptions, SamplingOptions, TrainingOptions
@@ -101,6 +102,10 @@ class VideoNetworkOptions:
     """How frames become one vector: pooled over time, or by 3-D convolutions."""
     backbone: str = "default"
     """Network of the frames, a name of the image training; the default is cares18. 3-D networks have none."""
+    weights: Path | None = None
+    """Starts with the weights of this file (.safetensors, .pth, .pt, .tar): of a network like this one, or of that of
+    the frames alone, as image training and other libraries write them. What is loaded, missing, left over or of another
+    shape is printed by name; the weights of another network are an error."""
     hidden: int | None = None
     """attention: channels between its two convolutions, 256 unless told; lstm: size of its state, 512 unless told."""
     height: int = 128
@@ -126,7 +131,8 @@ class VideoNetworkOptions:
 
     def model_options(self) -> dict[str, Any]:
         """Returns the options of `build_video_model`; those not told are left to it."""
-        return {"backbone": self.backbone} | ({} if self.hidden is None else {"hidden": self.hidden})
+        size = {"image_size": [self.height, self.width]} if is_vit(self.backbone) else {}
+        return {"backbone": self.backbone} | size | ({} if self.hidden is None else {"hidden": self.hidden})
 
 
 @dataclasses.dataclass(frozen=True)

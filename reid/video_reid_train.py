@@ -27,6 +27,7 @@ from reid.devices import check_precision
 from reid.engine import Trainer
 from reid.epoch_reports import epoch_reporter, keep_best
 from reid.evaluation import protocol_of, scores_of
+from reid.models.foreign_weights import LoadReport, load_foreign
 from reid.models.video import build_video_model
 from reid.records import TRACKLETS, repository_commit, score_record
 from reid.run_folder import RunFolder
@@ -48,6 +49,7 @@ class Session:
         say: Prints on the main process.
         data: What is trained on and scored.
         folder: Where the run goes.
+        told: What was said of the weights of a file; the network is built more than once, and that is said once.
     """
 
     config: VideoTrainConfig
@@ -55,19 +57,31 @@ class Session:
     say: Callable[[str], None]
     data: VideoDataset
     folder: RunFolder
+    told: list[LoadReport] = dataclasses.field(default_factory=list)
 
     def model(self) -> nn.Module:
-        """Builds the network with the weights of the seed."""
+        """Builds the network with the weights of the seed, or of the file that training starts with."""
         set_seed(self.config.run.seed)
         network = self.config.network
         classes = max(tracklet_labels(self.data.train)) + 1
-        return build_video_model(
+        model = build_video_model(
             network.temporal,
             num_classes=classes,
             height=network.height,
             width=network.width,
             **network.model_options(),
         )
+        if network.weights is not None:
+            report = load_foreign(model, network.weights)
+            if not self.told:
+                self.say(str(report))
+                self.told.append(report)
+        return model
+
+    def untrained(self) -> str:
+        """Returns what the network before training is called."""
+        weights = self.config.network.weights
+        return "untrained network" if weights is None else f"network with the weights of {weights.name}, untrained"
 
 
 def read_data(options: TrackletOptions, say: Callable[[str], None]) -> VideoDataset:
@@ -135,7 +149,7 @@ def _baselines(session: Session) -> list[dict[str, Any]]:
         return []
     histogram = VideoEmbedder.from_histogram(session.config.data.frames, session.config.data.crop_factor)
     records = [
-        _record(session, _embedder(session, session.model()), "untrained network"),
+        _record(session, _embedder(session, session.model()), session.untrained()),
         _record(session, histogram, "colour histogram, mean of the frames"),
     ]
     return [record | {"baseline": True} for record in records]
@@ -199,7 +213,7 @@ def _store_and_score(session: Session, trainer: Trainer, baselines: list[dict[st
     if session.accelerator.is_main_process:
         # Stored before it is scored: an unreadable test image must not cost the training.
         _store(session, model, folder.last, [])
-        trained = "trained network" if run.epochs else "untrained network, as stored"
+        trained = "trained network" if run.epochs else f"{session.untrained()}, as stored"
         records = [_record(session, _embedder(session, model), trained), *baselines]
         _store(session, model, folder.last, records)
         if run.eval_every:

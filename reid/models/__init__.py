@@ -22,9 +22,9 @@ from reid.models.resnet_ibn import resnet18_ibn_a, resnet50_ibn_a
 from reid.models.sedense18 import sedense18
 from reid.models.seres18 import seres18
 from reid.models.swin import swin_tiny, swinv2_tiny
-from reid.models.vit import vit_base, vit_small, vit_tiny
+from reid.models.vit import ViT, vit_base, vit_small, vit_tiny
 
-__all__ = ["MODELS", "GenericOptions", "ReIDOutput", "build_model", "list_models"]
+__all__ = ["MODELS", "GenericOptions", "ReIDOutput", "build_model", "is_vit", "list_models"]
 
 MODELS: dict[str, Callable[..., nn.Module]] = {
     "agw": AGW,
@@ -54,6 +54,11 @@ MODELS: dict[str, Callable[..., nn.Module]] = {
 def list_models() -> list[str]:
     """Returns the names that `build_model` knows."""
     return sorted(MODELS)
+
+
+def is_vit(name: str) -> bool:
+    """Returns whether it is one of the ViTs here, which are made for images of one size (`image_size`)."""
+    return getattr(MODELS.get(name), "func", None) is ViT
 
 
 def build_model(name: str, num_classes: int = 0, **options: Any) -> nn.Module:

@@ -13,6 +13,7 @@ from reid.data.base import Sample
 from reid.data.images import Preprocessing
 from reid.data.loader import training_loader
 from reid.data.samplers import PKBatchSampler
+from reid.models import build_model
 from reid.train_options import NetworkOptions, TrainConfig
 from reid.training_data import read_training_data
 
@@ -97,7 +98,7 @@ ELSEWHERE = {
     "root": "test_training.py::test_several_datasets_are_trained_on_together",
     "dataset_options": "test_training_options.py::test_dataset_options_reach_the_reader",
     "pretrained": "test_training_options.py::test_options_reach_the_network",
-    "weights": "test_training_options.py::test_options_reach_the_network",
+    "weights": "test_training_options.py::test_training_begins_with_the_weights_of_a_file",
     "projection_dim": "test_training_options.py::test_options_reach_the_network",
     "backbone_options": "test_vit.py::test_backbone_options_reach_the_network",
     "class_balance": "test_training.py::test_class_balance_acts_where_identities_differ_in_images",
@@ -164,6 +165,41 @@ def test_options_reach_the_network() -> None:
     options = NetworkOptions("timm:test_resnet", pretrained=True, weights=Path("x.safetensors"), projection_dim=8)
     assert options.model_options(3, 4) == {"pretrained": True, "weights": "x.safetensors", "projection_dim": 8}
     assert NetworkOptions().model_options(3, 4) == {}
+    alone = NetworkOptions("timm:test_resnet", weights=Path("x.pth"))
+    assert (
+        alone.model_options(3, 4) == {} and alone.start_weights() == Path("x.pth") and options.start_weights() is None
+    )
+
+
+def test_vit_is_built_for_the_size_of_the_images_and_takes_the_papers_factor() -> None:
+    size = {"height": 64, "width": 48}
+    assert NetworkOptions("vit_small", **size).model_options(3, 4) == {"image_size": [64, 48]}
+    own = NetworkOptions("vit_small", **size, backbone_options=("image-size=[32, 32]",))
+    assert own.model_options(3, 4) == {"image_size": [32, 32]}
+    for backbone, factor in (("vit_tiny", 3.0), ("swin_tiny", 1.0), ("cares18", 1.0)):
+        assert NetworkOptions(backbone, sie=True).model_options(3, 4)["cam_factor"] == factor
+    assert NetworkOptions("vit_tiny", sie=True, cam_factor=2.0).model_options(3, 4)["cam_factor"] == 2.0
+
+
+@pytest.mark.parametrize("name", ["timm:test_resnet", "osnet_x0_25", "vit_tiny"])
+def test_training_begins_with_the_weights_of_a_file(
+    name: str, tiny_market: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    donor = build_model(name, 3, **({"image_size": (48, 48)} if name == "vit_tiny" else {}))
+    path = tmp_path / "weights.pth"
+    torch.save({"state_dict": {f"module.{key}": value for key, value in donor.state_dict().items()}}, path)
+    untrained = (tiny_market, tmp_path, "--backbone", name, "--epochs", 0, "--warmup-epochs", 0, "--height", 48)
+    state, _ = train(*untrained, "--width", 48, "--weights", path)
+    said = capsys.readouterr().out
+    left = {key for key in state if not torch.equal(state[key], donor.state_dict().get(key, torch.empty(0)))}
+    assert left <= {"head.classifier.weight", "head.classifier.bias"}
+    assert f"weights.pth: {len(state) - len(left)} of {len(state)} tensors loaded" in said
+    assert "taken off each name: module." in said and "head.classifier.weight (file (3, " in said
+
+
+def test_weights_that_are_not_there_end_the_training(tiny_market: Path, tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=r"x\.pth: no such file of weights"):
+        train(tiny_market, tmp_path, *LIGHT, "--weights", tmp_path / "x.pth")
 
 
 def test_dataset_options_reach_the_reader(tiny_market: Path, tmp_path: Path) -> None:
@@ -248,7 +284,7 @@ WITHOUT_EFFECT: list[tuple[list[object], str]] = [
         (["--sampler", "random"], "needs pairs"),
         (["--activation-checkpointing", "--compile"], "one of them"),
         (["--freeze-epochs", 2], "0 to the 1 epochs"),
-        (["--weights", "x.safetensors"], "without --pretrained"),
+        (["--pretrained"], "pretrained: got True with cares18, allowed: with timm:NAME; give --weights FILE"),
         (["--dataset", "market1501", "dukemtmc"], "one for each dataset"),
         (["--dataset", "nowhere"], "allowed: world, market1501"),
         (["--dataset-options", "level=hard"], "dataset_options: got level, allowed: none of market1501"),

@@ -13,6 +13,7 @@ import pytest
 import torch
 import yaml
 from accelerate.state import AcceleratorState
+from safetensors.torch import save_file
 
 from experiments.results import read_records, section
 from reid import run_folder, video_reid_train, video_training
@@ -20,7 +21,9 @@ from reid.checkpoint import load_checkpoint
 from reid.config import option_names, parse_config
 from reid.data.images import Preprocessing
 from reid.data.video_datasets import VIDEO_DATASETS
-from reid.models.video import VIDEO_MODELS
+from reid.models import build_model
+from reid.models.foreign_weights import load_foreign
+from reid.models.video import VIDEO_MODELS, build_video_model
 from reid.training_log import TrainingLog, read_rows
 from reid.video_embedder import VideoEmbedder, score_tracklets
 from reid.video_options import VideoTrainConfig
@@ -151,7 +154,7 @@ SLOW: list[tuple[tuple[object, ...], tuple[object, ...]]] = [
 ELSEWHERE = {
     *("dataset", "root", "out", "eval_every", "resume", "state_every", "state_steps", "workers", "cache_megabytes"),
     *("threads", "class_balance", "accelerate", "compile", "activation_checkpointing"),
-    *("fused", "log"),
+    *("fused", "log", "weights"),
 }
 _weights: dict[tuple[object, ...], dict[str, torch.Tensor]] = {}
 
@@ -175,6 +178,44 @@ def test_the_list_of_options_is_whole() -> None:
     tested = {word.removeprefix("--").replace("-", "_") for word in words if word.startswith("--")}
     assert tested | ELSEWHERE == set(option_names(VideoTrainConfig))
     assert {"world", "mot", "mars"} == set(VIDEO_DATASETS)
+
+
+@pytest.mark.parametrize("inner", ["image", "video"])
+def test_training_begins_with_the_weights_of_a_file(
+    inner: str, tiny_videos: Videos, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    if inner == "image":
+        donor = build_model("timm:test_resnet", 9)
+        expected = {f"frames.backbone.{key}": value for key, value in donor.state_dict().items() if "trunk" in key}
+    else:
+        donor = build_video_model("average", "timm:test_resnet", 9, height=32, width=16)
+        expected = {key: value for key, value in donor.state_dict().items() if "classifier" not in key}
+    save_file(donor.state_dict(), tmp_path / "donor.safetensors")
+    words = ("--epochs", 0, "--warmup-epochs", 0, "--weights", tmp_path / "donor.safetensors")
+    state = train(tiny_videos(), tmp_path / "out", *words)
+    assert len(expected) > 20 and all(torch.equal(state[key], value) for key, value in expected.items())
+    said = capsys.readouterr().out
+    assert said.count(f"donor.safetensors: {len(expected)} of {len(state)} tensors loaded") == 1
+    assert ("frames.backbone.head.classifier.weight" in said) == (inner == "image")
+    records = json.loads((tmp_path / "out" / "result.json").read_text())
+    assert records[0]["method"] == "network with the weights of donor.safetensors, untrained, as stored"
+
+
+@pytest.mark.parametrize("backbone", ["cares18", "osnet_x0_25", "plr_osnet", "vit_tiny"])
+def test_weights_of_every_network_of_images_fit_its_tracklets(backbone: str, tmp_path: Path) -> None:
+    donor = build_model(backbone, 3, **({"image_size": (64, 32)} if backbone == "vit_tiny" else {}))
+    with torch.no_grad():
+        for parameter in donor.parameters():
+            parameter.normal_(std=0.1)
+    torch.save(donor.state_dict(), tmp_path / "donor.pth")
+    network = parse_config(VideoTrainConfig, ["--backbone", backbone, "--height", "64", "--width", "32"]).network
+    model = build_video_model("average", height=64, width=32, **network.model_options()).eval()
+    report = load_foreign(model, tmp_path / "donor.pth")
+    assert all(name.startswith("head.") for name in report.missing) and not report.mismatched
+    assert all("bottleneck" in name or "classifier" in name for name in report.unexpected)
+    image = torch.randn(2, 3, 64, 32)
+    with torch.no_grad():
+        assert torch.allclose(model(image[:, None]).features, donor.eval()(image).features, atol=1e-4)
 
 
 @pytest.mark.usefixtures("weights_only")

@@ -262,7 +262,7 @@ def test_each_branch_grows_by_its_own_centroids() -> None:
 def test_backbone_options_reach_the_network() -> None:
     given = NetworkOptions("vit_tiny", backbone_options=("stride=12", "jpm=true", "image-size=[64, 32]"), sie=True)
     options = given.model_options(6, 4)
-    assert options == {"stride": 12, "jpm": True, "image_size": [64, 32], "num_cameras": 6, "cam_factor": 1.0}
+    assert options == {"stride": 12, "jpm": True, "image_size": [64, 32], "num_cameras": 6, "cam_factor": 3.0}
     assert len(build_model("vit_tiny", 3, **options)(IMAGES, torch.tensor([0, 5])).branches) == 5
     for words, message in [
         (("pooling=gem",), "backbone_options: got pooling, allowed: options without a flag of their own"),
@@ -280,7 +280,7 @@ def test_the_command_trains_it(tiny_market: Path, tmp_path: Path) -> None:
     row = json.loads((tmp_path / "metrics.jsonl").read_text())
     assert row["loss/cross_entropy"] > 0 and row["loss/triplet"] > 0
     _, card = load_checkpoint(tmp_path / "model.safetensors")
-    assert card.options == {"jpm": True, "num_cameras": 3, "cam_factor": 1.0}
+    assert card.options == {"jpm": True, "image_size": [64, 32], "num_cameras": 3, "cam_factor": 3.0}
     assert card.scores[0]["scores"]["num_valid"] == 18
     assert Embedder(tmp_path / "model.safetensors", device="cpu", camera=1).needs_cameras is False
 

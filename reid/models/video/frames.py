@@ -1,12 +1,14 @@
 """A backbone for images, frame by frame, with pooling over time."""
 
 import inspect
+from collections.abc import Mapping
 from typing import Any
 
 import torch
 from torch import nn
 
 from reid.models import GenericOptions, build_model
+from reid.models.foreign_names import renamed
 from reid.models.heads import BNNeckHead
 from reid.models.output import ReIDOutput
 from reid.models.video.clips import check_clips
@@ -44,6 +46,15 @@ class FrameFeatures(nn.Module):
             for neck in [part for part in backbone.modules() if isinstance(part, BNNeckHead)]:
                 neck.bottleneck = nn.Identity()  # type: ignore[assignment]
         self.backbone = backbone
+
+    def foreign_state(self, state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        """Gives weights of the backbone as a network of images, from here or from elsewhere, the names here.
+
+        The BNNeck and the classifier behind them belong to single images and have no place here.
+        """
+        rename = getattr(self.backbone, "foreign_state", dict)
+        moved = {"head.pool.": "pool.0.", "head.projection.": "pool.1."} if isinstance(self.pool, nn.Sequential) else {}
+        return renamed(rename(state), moved | {"": "backbone."})
 
     def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Maps (N, 3, H, W) to features (N, D) and maps (N, C, h, w)."""
@@ -97,6 +108,12 @@ class FrameVideoModel(nn.Module):
         shape = tuple(self.frames(torch.zeros(1, 3, *input_size))[1].shape[1:])
         self.frames.train()
         return shape
+
+    def foreign_state(self, state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        """Gives weights of the backbone the names here, see `FrameFeatures`; those of such a network have them."""
+        if any(name.startswith("frames.") for name in state):
+            return dict(state)
+        return {f"frames.{name}": tensor for name, tensor in self.frames.foreign_state(state).items()}
 
     def forward(self, images: torch.Tensor, camids: torch.Tensor | None = None) -> ReIDOutput:
         """Maps normalised tracklets (B, T, 3, H, W) to a `ReIDOutput` of B rows.
