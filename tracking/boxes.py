@@ -65,15 +65,22 @@ def xysr_to_xyxy(xysr: np.ndarray) -> np.ndarray:
     return np.concatenate([xysr[:, :2] - half, xysr[:, :2] + half], axis=1)
 
 
+def intersection_matrix(a_xyxy: np.ndarray, b_xyxy: np.ndarray) -> np.ndarray:
+    """Returns the area that every pair of boxes shares, (A, B)."""
+    area = np.ones((len(a_xyxy), len(b_xyxy)))
+    for low, high in ((0, 2), (1, 3)):  # one contiguous (A, B) an axis is several times as fast as (A, B, 2)
+        shared = np.minimum.outer(a_xyxy[:, high], b_xyxy[:, high])
+        shared -= np.maximum.outer(a_xyxy[:, low], b_xyxy[:, low])
+        area *= np.maximum(shared, 0, out=shared)
+    return area
+
+
 def iou_matrix(a_xyxy: np.ndarray, b_xyxy: np.ndarray) -> np.ndarray:
     """Returns intersection over union of every pair, (A, B) in 0..1.
 
     Boxes of no area, or of negative size, overlap nothing.
     """
-    corner = np.minimum(a_xyxy[:, None, 2:4], b_xyxy[None, :, 2:4])  # (A, B, 2)
-    corner -= np.maximum(a_xyxy[:, None, :2], b_xyxy[None, :, :2])
-    np.maximum(corner, 0, out=corner)
-    intersection = corner[..., 0] * corner[..., 1]
+    intersection = intersection_matrix(a_xyxy, b_xyxy)
     union = _area(a_xyxy)[:, None] + _area(b_xyxy) - intersection
     # Where nothing intersects the quotient is 0 whatever the union is, and the union may be 0 there.
     return intersection / np.maximum(union, 1e-9)
