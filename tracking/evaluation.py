@@ -3,35 +3,22 @@
 python -m tracking.evaluation --gt DIR --results DIR
 """
 
-import contextlib
-import io
 import os
 import sys
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 if __package__ in (None, ""):  # run as a file: the repository root, not this folder, is where imports start
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-from tracking.mot_check import check_ground_truth, check_results, is_mot15
 from tracking.sequences import Sequence, find_sequences, match_sequences, read_sequence
+from tracking.trackeval_scores import BENCHMARKS, RATIOS, ScoreTask, flatten, score_tasks
 
-# TrackEval's spelling. Ratios are in 0..1; the others are counts.
-RATIOS = (
-    *("HOTA", "DetA", "AssA", "DetRe", "DetPr", "AssRe", "AssPr", "LocA"),
-    *("MOTA", "MOTP", "MODA", "sMOTA", "CLR_Re", "CLR_Pr", "MTR", "PTR", "MLR"),
-    *("IDF1", "IDR", "IDP"),
-)
-COUNTS = ("CLR_TP", "CLR_FN", "CLR_FP", "IDSW", "MT", "PT", "ML", "Frag", "IDTP", "IDFN", "IDFP")
 # By localisation threshold; with the counts, whoever has them can combine sequences as TrackEval does.
 CURVES = ("HOTA", "DetA", "AssA", "LocA", "HOTA_TP", "HOTA_FN", "HOTA_FP")
 ALPHAS = tuple(round(0.05 * step, 2) for step in range(1, 20))
-BENCHMARKS = ("MOT15", "MOT16", "MOT17", "MOT20")
 TABLE = ("HOTA", "DetA", "AssA", "LocA", "MOTA", "MOTP", "IDF1", "IDSW", "MT", "PT", "ML", "Frag")
 
 
@@ -40,6 +27,7 @@ def evaluate_mot(
     results_dir: str | os.PathLike[str],
     sequence_map: Mapping[str, str] | None = None,
     benchmark: str = "MOT16",
+    processes: int = 1,
 ) -> dict[str, Any]:
     """Scores MOT result files against ground truth with TrackEval's MOTChallenge protocol.
 
@@ -51,6 +39,8 @@ def evaluate_mot(
         sequence_map: Name of a result to name of its ground truth, where neither the name nor the two-digit number
             says it (MOT17-05-FRCNN finds MOT16-05 by its number).
         benchmark: One of `BENCHMARKS`; in MOT20 boxes on vehicles are dropped too. MOT15 is told by its ten columns.
+        processes: Over which the sequences are spread. With more than one, a script that calls this at its top level
+            needs `if __name__ == "__main__":`, as always where Python starts processes.
 
     Returns:
         "sequences": result name to scores, and "COMBINED": scores over all of them, counts summed (HOTA is not a
@@ -77,8 +67,9 @@ def evaluate_mot(
     missing = sorted(set(ground_truth) - set(matched.values()))
     extra = sorted(set(results) - set(matched))
     sequences = {name: read_sequence(ground_truth[target]) for name, target in matched.items()}
-    raw = _score({name: (results[name], sequences[name]) for name in matched}, benchmark)
-    scores = {name: _flatten(value) for name, value in raw.items()}
+    tasks = {name: ScoreTask(name, sequences[name], results[name], benchmark) for name in matched}
+    raw = score_tasks(tasks, processes)
+    scores = {name: flatten(value) for name, value in raw.items()}
     return {
         "sequences": {name: scores[name] for name in matched},
         "COMBINED": scores["COMBINED"],
@@ -105,81 +96,6 @@ def _notes(
     if extra:
         notes.append(f"not scored, no ground truth: {', '.join(extra)}")
     return notes
-
-
-def _score(pairs: Mapping[str, tuple[Path, Sequence]], benchmark: str) -> dict[str, Any]:
-    """Lays the files out as TrackEval wants them and runs it, once for MOT15 and once for the later forms."""
-    with tempfile.TemporaryDirectory(prefix="trackeval-") as folder:
-        lengths: dict[str, int] = {}
-        mot15 = set()
-        for name, (result, sequence) in pairs.items():
-            _lay_out(Path(folder), name, result, sequence)
-            lengths[name] = sequence.info.length
-            if is_mot15(sequence.folder / "gt" / "gt.txt"):
-                mot15.add(name)
-        if mot15 and len(mot15) < len(pairs):
-            raise ValueError("ground truth: got MOT15 (10 columns) and later forms (9 columns); score them apart")
-        raw = _run_trackeval(Path(folder), lengths, "MOT15" if mot15 else benchmark)
-    return {("COMBINED" if name == "COMBINED_SEQ" else name): value for name, value in raw.items()}
-
-
-def _lay_out(folder: Path, name: str, result: Path, sequence: Sequence) -> None:
-    """Writes a checked, comma-separated copy of a result and its ground truth, cut to the frames that count."""
-    length = sequence.info.length
-    truth_path = sequence.folder / "gt" / "gt.txt"
-    truth, rows = check_ground_truth(truth_path, length), check_results(result, length)
-    target = folder / "gt" / name / "gt" / "gt.txt"
-    target.parent.mkdir(parents=True)
-    whole = len(sequence.frames) == length
-    keep = np.ones(len(truth.frame), bool) if whole else np.isin(truth.frame, sequence.frames)
-    text = truth_path.read_text(encoding="utf-8-sig")
-    if not keep.all() or "," not in text:
-        lines = text.split("\n")
-        text = "\n".join(",".join(lines[line - 1].replace(",", " ").split()) for line in truth.line[keep])
-    target.write_text(text, encoding="utf-8")
-    keep = np.ones(len(rows.frame), bool) if whole else np.isin(rows.frame, sequence.frames)
-    boxes = zip(rows.frame[keep].tolist(), rows.track_id[keep].tolist(), rows.xywh[keep].tolist())
-    confidences = rows.confidence[keep].tolist()
-    target = folder / "trackers" / "tracker" / "data" / f"{name}.txt"
-    target.parent.mkdir(parents=True, exist_ok=True)
-    target.write_text(
-        "".join(f"{f},{i},{x},{y},{w},{h},{c},-1,-1,-1\n" for (f, i, (x, y, w, h)), c in zip(boxes, confidences))
-    )
-
-
-def _run_trackeval(folder: Path, lengths: dict[str, int], benchmark: str) -> dict[str, Any]:
-    """Returns TrackEval's raw metrics, sequence -> metric -> field, with its own printing silenced."""
-    import trackeval
-
-    silent = {"PRINT_RESULTS": False, "PRINT_CONFIG": False, "TIME_PROGRESS": False, "OUTPUT_SUMMARY": False}
-    settings = {**silent, "OUTPUT_DETAILED": False, "PLOT_CURVES": False, "LOG_ON_ERROR": None, "USE_PARALLEL": False}
-    layout = {
-        "GT_FOLDER": str(folder / "gt"),
-        "TRACKERS_FOLDER": str(folder / "trackers"),
-        "TRACKERS_TO_EVAL": ["tracker"],
-        "BENCHMARK": benchmark,
-        "SEQ_INFO": lengths,
-        "SKIP_SPLIT_FOL": True,
-        "PRINT_CONFIG": False,
-    }
-    with contextlib.redirect_stdout(io.StringIO()):
-        dataset = trackeval.datasets.MotChallenge2DBox(layout)
-        metrics = [
-            trackeval.metrics.HOTA(),
-            trackeval.metrics.CLEAR({"PRINT_CONFIG": False}),
-            trackeval.metrics.Identity({"PRINT_CONFIG": False}),
-        ]
-        output, _ = trackeval.Evaluator(settings).evaluate([dataset], metrics)
-    per_sequence = output["MotChallenge2DBox"]["tracker"]
-    return {name: value["pedestrian"] for name, value in per_sequence.items()}
-
-
-def _flatten(raw: Mapping[str, Mapping[str, Any]]) -> dict[str, float]:
-    """Returns one number a metric; HOTA's are means over its 19 localisation thresholds, as everyone reports them."""
-    fields = {key: value for metric in ("HOTA", "CLEAR", "Identity") for key, value in raw[metric].items()}
-    scores: dict[str, float] = {key: float(np.mean(fields[key])) for key in RATIOS}
-    scores.update({key: int(fields[key]) for key in COUNTS})
-    return scores
 
 
 def format_row(scores: Mapping[str, float], columns: tuple[str, ...] = TABLE) -> list[str]:
