@@ -3,8 +3,6 @@
 import dataclasses
 import json
 import os
-import shlex
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -18,12 +16,9 @@ import tyro  # noqa: E402
 
 from experiments.ablation_table import ROWS, SIZES, ablation_section, draw_ablation, read_ablation  # noqa: E402
 from experiments.precision import native_precision  # noqa: E402
-from reid.config import option_values, parse_config, run_entry_point  # noqa: E402
+from experiments.runs import Run, is_done, run_command  # noqa: E402
+from reid.config import run_entry_point  # noqa: E402
 from reid.files import write_json, write_text  # noqa: E402
-from reid.train_options import TrainConfig  # noqa: E402
-
-# What makes no difference to a result.
-_FREE = ("resume", "threads", "workers", "cache_megabytes", "log", "accelerate", "out")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,21 +63,6 @@ class AblationConfig:
                 raise ValueError(f"{name}: got {getattr(self, name)}, allowed: 1 or more")
 
 
-@dataclasses.dataclass(frozen=True)
-class Run:
-    """One training.
-
-    Attributes:
-        name: In messages.
-        folder: Where it goes.
-        command: After the interpreter.
-    """
-
-    name: str
-    folder: Path
-    command: list[str]
-
-
 def _world(config: AblationConfig, level: str, seed: int) -> Path:
     # A world's name is in the score records, where it shall be the same for all seeds.
     return config.out / f"seed-{seed}" / f"world-{level}"
@@ -118,25 +98,6 @@ def planned_runs(config: AblationConfig, level: str, seed: int) -> list[Run]:
     return found
 
 
-def is_done(run: Run) -> bool:
-    """Returns whether the run has its result.
-
-    Raises:
-        ValueError: When it is the result of other options.
-    """
-    if not (run.folder / "result.json").is_file():
-        return False
-    wanted = option_values(parse_config(TrainConfig, run.command[1:]))
-    path = run.folder / "config.yaml"
-    # Read as options, so that one that was left out is the same as one that is told its default.
-    found = option_values(parse_config(TrainConfig, ["--config", str(path)]))
-    other = [name for name, value in wanted.items() if name not in _FREE and found[name] != value]
-    if other:
-        changes = ", ".join(f"{name} {found[name]!r} (now {wanted[name]!r})" for name in other)
-        raise ValueError(f"{path}: its result was made with {changes}; delete {run.folder} or give another --out")
-    return True
-
-
 def write_world(config: AblationConfig, level: str, seed: int) -> None:
     """Writes a world, with the images of some training identities put aside in a folder without labels.
 
@@ -153,7 +114,7 @@ def write_world(config: AblationConfig, level: str, seed: int) -> None:
         options = {"pids": pids, "train-fraction": trained / pids, "cameras": config.cameras, "level": level}
         options |= {"images-per-camera": config.images_per_camera, "seed": seed, "processes": config.processes}
         words = [word for name, value in options.items() for word in (f"--{name}", str(value))]
-        _run(["-m", "synthetic_world", "reid", "--out", str(rendered), *words], f"world {level}, seed {seed}")
+        run_command(["-m", "synthetic_world", "reid", "--out", str(rendered), *words], f"world {level}, seed {seed}")
     # Each step can be done again after an interruption; the world appears when all is done.
     aside.mkdir(exist_ok=True)
     for path in sorted((rendered / "bounding_box_train").glob("*.jpg")):
@@ -162,13 +123,6 @@ def write_world(config: AblationConfig, level: str, seed: int) -> None:
     # It names the images that are no longer there.
     (rendered / "annotations.json").unlink(missing_ok=True)
     rendered.rename(world)
-
-
-def _run(command: list[str], what: str) -> None:
-    print(f"\n{what}\n{shlex.join(['python', *command])}", flush=True)
-    done = subprocess.run([sys.executable, *command])
-    if done.returncode != 0:
-        raise ValueError(f"{what}: failed with status {done.returncode}; see above")
 
 
 def _check_sizes(config: AblationConfig) -> None:
@@ -207,7 +161,7 @@ def main(config: AblationConfig) -> None:
         if runs:
             write_world(config, *world)
         for run in runs:
-            _run(run.command, f"{number + 1}/{count} {run.name}")
+            run_command(run.command, f"{number + 1}/{count} {run.name}")
             number += 1
             seconds = (time.perf_counter() - start) / number * (count - number)
             print(f"{number}/{count} done, about {seconds / 60:.1f} minutes left", flush=True)
