@@ -1,39 +1,39 @@
 """Embeddings of all detections of a sequence, computed once and kept on disk."""
 
-import hashlib
 import os
-import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
-from reid.files import atomic_path
+from tracking.array_cache import cache_path, digest, load_arrays, save_arrays
+from tracking.image_listing import Stamps, image_stamp
 from tracking.images import crop_box, read_frame
 from tracking.sources import SequenceDetections
 
 # Crops of one call of the embedder, across frames: large enough to fill its batches, small enough for any memory.
 CROPS_PER_CALL = 256
-FORMAT = "1"  # part of the fingerprint: change it when crops are cut differently
+FORMAT = "2"  # part of the fingerprint: change it when crops are cut differently
 
 CropEmbedder = Callable[[Sequence[np.ndarray]], np.ndarray]
 Progress = Callable[[int], None]
 
 
-def fingerprint(detections: SequenceDetections, images: Mapping[int, Path], model: str) -> str:
-    """Returns 64 hexadecimal digits that change with the model, the images' names and sizes, or the boxes.
+def fingerprint(
+    detections: SequenceDetections, images: Mapping[int, Path], model: str, stamps: Stamps | None = None
+) -> str:
+    """Returns 64 hexadecimal digits that change with the model, the images (name, size, time), or the boxes.
 
     Args:
         detections: Their frames must all have an image.
         images: Frame to image file.
         model: What identifies the model: the SHA-256 of its file and whatever else changes its output.
+        stamps: Image to what identifies it, where that is known already; see `image_listing`.
     """
-    digest = hashlib.sha256(f"{FORMAT}\n{model}\n".encode())
-    for frame in np.unique(detections.frame).tolist():
-        digest.update(f"{frame} {images[frame].name} {images[frame].stat().st_size}\n".encode())
-    digest.update(np.ascontiguousarray(detections.frame).tobytes())
-    digest.update(np.ascontiguousarray(detections.xywh).tobytes())
-    return digest.hexdigest()
+    frames = np.unique(detections.frame).tolist()
+    marks = [f"{frame} {stamps[images[frame]] if stamps else image_stamp(images[frame])}" for frame in frames]
+    boxes = [np.ascontiguousarray(detections.frame).tobytes(), np.ascontiguousarray(detections.xywh).tobytes()]
+    return digest([FORMAT, model, *marks, *boxes])
 
 
 def embed_detections(
@@ -43,6 +43,7 @@ def embed_detections(
     model: str,
     folder: str | os.PathLike[str],
     progress: Progress | None = None,
+    stamps: Stamps | None = None,
 ) -> SequenceDetections:
     """Returns the detections with the embeddings of their crops, from the cache where it has them.
 
@@ -54,8 +55,9 @@ def embed_detections(
         images: Frame to image file.
         embedder: Takes a list of uint8 RGB crops (H, W, 3), returns float32 (N, D).
         model: Identifies the embedder; see `fingerprint`.
-        folder: The cache. A damaged file in it is computed anew.
+        folder: The cache. A damaged file in it is computed anew, with a note on the error stream.
         progress: Called with the number of detections that have been embedded since the last call.
+        stamps: As in `fingerprint`.
 
     Raises:
         ValueError: When an image is missing or cannot be read, or the embedder returns another number of rows or NaN.
@@ -63,25 +65,16 @@ def embed_detections(
     missing = sorted(set(detections.frame.tolist()) - set(images))
     if missing:
         raise ValueError(f"{detections.name}: frame {missing[0]} and {len(missing) - 1} more have no image to embed")
-    key = fingerprint(detections, images, model)
-    path = Path(folder) / f"{detections.name}-{key[:16]}.npz"
-    embeddings = _load(path, key, len(detections.frame))
-    if embeddings is None:
+    key = fingerprint(detections, images, model, stamps)
+    path = cache_path(folder, detections.name, "embeddings", key)
+    arrays = load_arrays(path, key, ("embeddings",))
+    embeddings = None if arrays is None else arrays["embeddings"]
+    if embeddings is None or len(embeddings) != len(detections.frame):
         embeddings = _embed(detections, images, embedder, progress)
-        with atomic_path(path) as temporary:
-            np.savez(temporary, embeddings=embeddings, fingerprint=np.array(key))
+        save_arrays(path, key, {"embeddings": embeddings})
     elif progress is not None:
         progress(len(embeddings))
     return detections.with_embeddings(embeddings.astype(np.float32))
-
-
-def _load(path: Path, key: str, count: int) -> np.ndarray | None:
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            embeddings: np.ndarray = file["embeddings"]
-            return embeddings if str(file["fingerprint"]) == key and len(embeddings) == count else None
-    except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile):
-        return None
 
 
 def _embed(
