@@ -2,6 +2,8 @@
 
 import contextlib
 import io
+import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -179,3 +181,11 @@ def test_all_seven_sequences_of_mot16(shared_data: Path, tmp_path: Path) -> None
     for folder in sorted(gt.iterdir()):
         disturb(folder / "gt" / "gt.txt", results / f"{folder.name}.txt", rng)
     assert len(assert_same(gt, results, processes=2)) == 8
+
+
+def test_the_benchmark_of_speed(tmp_path: Path, run_python: Callable[..., subprocess.CompletedProcess[str]]) -> None:
+    rng = np.random.default_rng(7)
+    for name in ("A", "B"):
+        random_sequence(tmp_path / "gt" / name, rng)
+    done = run_python("benchmarks/mot_evaluation.py", "--gt", tmp_path / "gt", "--repeats", 1)
+    assert "2 sequences" in done.stdout and "| evaluate_mot, 2 processes | " in done.stdout
