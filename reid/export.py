@@ -20,6 +20,7 @@ from reid.checkpoint import Card
 from reid.config import run_entry_point
 from reid.data.images import Preprocessing
 from reid.files import atomic_path, write_json
+from reid.models.reparameterise import reparameterise
 from reid.onnx_backend import CARD_KEY, open_session
 from reid.torch_backend import count_cameras, load_model
 
@@ -115,11 +116,14 @@ def export_onnx(
         raise ValueError(f"out: got {path}, allowed: a file name that ends in .onnx")
     model, card = load_model(Path(checkpoint), with_classifier=False)
     _check_camera(camera, count_cameras(model))
-    network = EmbeddingNetwork(model, card.preprocessing, input_kind, camera).eval()
+    # What is written is merged; what it is compared with is not.
+    network, merged = (
+        EmbeddingNetwork(part, card.preprocessing, input_kind, camera).eval() for part in (model, reparameterise(model))
+    )
     options = card.options if camera is None else card.options | {"camera": camera}
     card = dataclasses.replace(card, num_classes=0, input_kind=input_kind, options=options)
     with atomic_path(path) as temporary:
-        _write(network, card, temporary)
+        _write(merged, card, temporary)
         parity = _compare(network, card, temporary)
         if not parity.min_cosine >= min_cosine:  # NaN fails too
             raise ValueError(f"{checkpoint}: ONNX and torch disagree ({parity}), allowed: cosine {min_cosine} or more")

@@ -11,6 +11,7 @@ from reid.data.images import Preprocessing
 from reid.devices import check_precision, parse_device
 from reid.models import build_model
 from reid.models.cameras import CameraVectors
+from reid.models.reparameterise import reparameterise
 from reid.records import training_protocol
 
 _AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
@@ -106,6 +107,6 @@ def load_model(path: Path, *, with_classifier: bool = True) -> tuple[nn.Module, 
 def open_checkpoint(path: Path, device: str, precision: str) -> tuple[TorchBackend, Preprocessing]:
     """Opens a checkpoint for embedding, without its classifier."""
     model, card = load_model(path, with_classifier=False)
-    backend = TorchBackend(model, card.preprocessing, device, precision)
+    backend = TorchBackend(reparameterise(model), card.preprocessing, device, precision)
     backend.protocol = training_protocol(card.scores)
     return backend, card.preprocessing

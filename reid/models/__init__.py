@@ -16,6 +16,7 @@ from reid.models.osnet import osnet_ibn_x1_0, osnet_x0_5, osnet_x0_25, osnet_x0_
 from reid.models.osnet_ain import osnet_ain_x1_0
 from reid.models.output import ReIDOutput
 from reid.models.plr_osnet import plr_osnet
+from reid.models.reidlite import reidlite
 from reid.models.renorm import convert_to_renorm
 from reid.models.resnet import resnet18, resnet50
 from reid.models.resnet_ibn import resnet18_ibn_a, resnet50_ibn_a
@@ -37,6 +38,7 @@ MODELS: dict[str, Callable[..., nn.Module]] = {
     "osnet_x0_75": osnet_x0_75,
     "osnet_x1_0": osnet_x1_0,
     "plr_osnet": plr_osnet,
+    "reidlite": reidlite,
     "resnet18": resnet18,
     "resnet18_ibn_a": resnet18_ibn_a,
     "resnet50": resnet50,
@@ -50,6 +52,9 @@ MODELS: dict[str, Callable[..., nn.Module]] = {
     "vit_tiny": vit_tiny,
 }
 
+# (height, width) in pixels of the images that a network is made for, where it is not the usual one.
+INPUT_SIZES: dict[str, tuple[int, int]] = {"reidlite": (192, 96)}
+
 
 def list_models() -> list[str]:
     """Returns the names that `build_model` knows."""
@@ -59,6 +64,11 @@ def list_models() -> list[str]:
 def is_vit(name: str) -> bool:
     """Returns whether it is one of the ViTs here, which are made for images of one size (`image_size`)."""
     return getattr(MODELS.get(name), "func", None) is ViT
+
+
+def input_size(name: str) -> tuple[int, int]:
+    """Returns (height, width) in pixels of the images that a network is made for; it takes others too."""
+    return INPUT_SIZES.get(name, (256, 128))
 
 
 def build_model(name: str, num_classes: int = 0, **options: Any) -> nn.Module:

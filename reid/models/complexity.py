@@ -8,11 +8,12 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from reid.models import build_model
+from reid.models.reparameterise import reparameterise
 
 
 @dataclasses.dataclass(frozen=True)
 class Complexity:
-    """Size and work of a network.
+    """Size and work of a network at inference, with the branches merged that it has in training alone.
 
     Attributes:
         parameters: Learnt numbers, a classifier's included where there is one.
@@ -36,7 +37,7 @@ def measure_complexity(name: str, height: int, width: int, num_classes: int = 0,
         num_classes: Training identities; 0 counts no classifier.
         options: Of `build_model`.
     """
-    model = build_model(name, num_classes, **options).eval()
+    model = reparameterise(build_model(name, num_classes, **options).eval())
     counter = FlopCounterMode(display=False)
     with counter, torch.no_grad():
         output = model(torch.zeros(1, 3, height, width))

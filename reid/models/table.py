@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from reid.files import write_text
-from reid.models import list_models
+from reid.models import input_size, list_models
 from reid.models.complexity import measure_complexity
 
 README = Path(__file__).resolve().parents[2] / "checkpoints" / "README.md"
@@ -90,7 +90,8 @@ def table(names: Sequence[str]) -> str:
     """Returns the table in Markdown, a row a network."""
     lines = [
         f"Embedding size, parameters and multiply-adds an image of {HEIGHT} x {WIDTH} of each network as it is built",
-        "by default, without a classifier; then what its source says, and how the source built it.",
+        "by default, without a classifier, and of an image of its own size where that is another; then what its source",
+        "says, and how the source built it.",
         "",
         "| network | D | parameters | multiply-adds | published | source |",
         "|---|---|---|---|---|---|",
@@ -105,6 +106,8 @@ def table(names: Sequence[str]) -> str:
             cells = [f"{said} ({setting})" if setting else said, published.source]
         size = f"{found.parameters / 1e6:.2f} M"
         work = f"{found.multiply_adds / 1e6:,.0f} M"
+        if (own := input_size(name)) != (HEIGHT, WIDTH):
+            work += f"; {measure_complexity(name, *own).multiply_adds / 1e6:,.0f} M at {own[0]} x {own[1]}"
         lines.append("| " + " | ".join([f"`{name}`", str(found.embedding_size), size, work, *cells]) + " |")
     return "\n".join(lines)
 

@@ -32,6 +32,8 @@ def test_every_model_learns_and_returns_one_output_in_every_mode(name: str) -> N
 # Values that differ from the default; a model's own ones behind its name.
 CHOICES: dict[str, list[dict[str, Any]]] = {
     "attention": [{"attention": value} for value in ("triplet", "ema", "se", "none")],
+    "branches": [{"branches": False}],
+    "embedding_size": [{"embedding_size": 256}],
     "hidden": [{"hidden": 0}],
     "ibn": [{"ibn": False}],
     "last_stride": [{"last_stride": 2}],
@@ -39,6 +41,7 @@ CHOICES: dict[str, list[dict[str, Any]]] = {
     "pooling": [{"pooling": "max"}],
     "stem_pool": [{"stem_pool": "ceil"}],
     "head": [{"head": "bnneck"}, {"head": "bnneck", "pooling": "gem"}, {"head": "bnneck", "pooling": "max"}],
+    "width_factor": [{"width_factor": 0.5}],
     "osnet_x0_25 pooling": [],
     "cares18 pooling": [{"pooling": "avg"}, {"pooling": "max"}],
     # The rest is ResNet's.
@@ -47,7 +50,7 @@ CHOICES: dict[str, list[dict[str, Any]]] = {
 OWN = {name: list(inspect.signature(MODELS[name]).parameters)[1:] for name in list_models()}
 
 
-@pytest.mark.parametrize("name", ["cares18", "sedense18", "resnet18", "agw", "osnet_x0_25"])
+@pytest.mark.parametrize("name", ["cares18", "sedense18", "resnet18", "agw", "osnet_x0_25", "reidlite"])
 @torch.no_grad()
 def test_every_option_changes_the_model(name: str) -> None:
     def build(**options: Any) -> tuple[torch.Tensor, list[torch.Size]]:
