@@ -2,10 +2,11 @@
 
 import dataclasses
 import itertools
+import math
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, TypeVar, get_type_hints
+from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 import tyro
 import yaml
@@ -25,7 +26,8 @@ def parse_config(config_class: type[Config], arguments: Sequence[str] | None = N
         arguments: The command line without the program; None takes the program's own.
 
     Raises:
-        ValueError: When the YAML file is unreadable or holds unknown keys.
+        ValueError: When the YAML file is unreadable or holds unknown keys, a number is NaN or infinity, or the command
+            line names a list without a value and no file gives one.
         SystemExit: With status 2, as for the command line, when a value has the wrong type.
     """
     left = list(sys.argv[1:] if arguments is None else arguments)
@@ -41,7 +43,24 @@ def parse_config(config_class: type[Config], arguments: Sequence[str] | None = N
             break
     # YAML values go through the same parser as the command line, ahead of it, so that the latter wins.
     from_file = [] if path is None else _arguments(path, config_class)
-    return tyro.cli(config_class, args=[*from_file, *_spelt_out(left, config_class)])
+    if path is None:
+        # With a file an empty list takes back what the file says; without one it is a shell variable that is not set.
+        _check_lists(left, config_class)
+    config = tyro.cli(config_class, args=[*from_file, *_spelt_out(left, config_class)])
+    for name, value in option_values(config).items():
+        numbers = value if isinstance(value, list) else [value]
+        if any(isinstance(number, float) and not math.isfinite(number) for number in numbers):
+            raise ValueError(f"{name}: got {value}, allowed: finite numbers")
+    return config
+
+
+def _check_lists(arguments: Sequence[str], config_class: type[Any]) -> None:
+    types = _option_types(config_class).items()
+    lists = {name for name, hint in types if any(get_origin(kind) is tuple for kind in (hint, *get_args(hint)))}
+    for argument, following in itertools.zip_longest(arguments, arguments[1:], fillvalue="--"):
+        name = argument.removeprefix("--").replace("-", "_")
+        if argument.startswith("--") and name in lists and following.startswith("--"):
+            raise ValueError(f"{name}: got no value, allowed: one or more, or leave {argument} out")
 
 
 def _spelt_out(arguments: Sequence[str], config_class: type[Any]) -> list[str]:

@@ -18,6 +18,8 @@ class Options:
     folder: Path | None = None
     maybe: bool | None = None
     count: int | None = None
+    levels: tuple[float, ...] = ()
+    ranks: tuple[int, ...] | None = None
 
     UNLESS_TOLD: ClassVar[dict[str, Any]] = {"count": 4, "maybe": False}
 
@@ -67,6 +69,22 @@ def test_booleans_that_may_be_left_out_are_read_from_files(tmp_path: Path, text:
     (tmp_path / "o.yaml").write_text(f"maybe: {text}\nflag: true\n")
     options = parse_config(Options, ["--config", str(tmp_path / "o.yaml")])
     assert options == Options(maybe=value)
+
+
+@pytest.mark.parametrize("given", [["--rate", "nan"], ["--rate=inf"], ["--levels", "0.1", "-inf"]], ids=str)
+def test_numbers_are_finite(given: list[str]) -> None:
+    with pytest.raises(ValueError, match=r"(rate|levels): got .* allowed: finite numbers"):
+        parse_config(Options, given)
+    assert parse_config(Outer, ["--inner.levels", "0.1", "-1e3"]).inner.levels == (0.1, -1000.0)
+
+
+@pytest.mark.parametrize("given", [["--levels"], ["--levels", "--rate", "1"], ["--ranks"]], ids=str)
+def test_a_list_without_a_value_is_a_mistake_unless_a_file_gives_one(tmp_path: Path, given: list[str]) -> None:
+    with pytest.raises(ValueError, match=r"(levels|ranks): got no value, allowed: one or more, or leave --"):
+        parse_config(Options, given)
+    (tmp_path / "o.yaml").write_text("levels: [0.1]\nranks: [1]\n")
+    options = parse_config(Options, ["--config", str(tmp_path / "o.yaml"), *given])
+    assert () in (options.levels, options.ranks)
 
 
 @pytest.mark.parametrize(
