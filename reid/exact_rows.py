@@ -6,6 +6,8 @@ from numpy.typing import NDArray
 
 from reid.neighbours import ZERO_SHARE
 
+_MOST_INSERTED = 1000  # beyond it sorting whole rows is faster
+
 
 def squared_block(
     features: NDArray[np.float32], norms: NDArray[np.float32], rows: NDArray[np.int64], columns: slice
@@ -31,9 +33,16 @@ def exact_rows(
     return indices, distances
 
 
-@njit(cache=True, nogil=True)
-def smallest(rows, k):  # type: ignore[no-untyped-def]
+def smallest(rows: NDArray[np.float32], k: int) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
     """Returns indices int32 and values (B, k) of the k smallest of each row, sorted; equal values rank by index."""
+    if k <= _MOST_INSERTED:
+        return _inserted(rows, k)
+    indices = np.argsort(rows, axis=1, kind="stable")[:, :k]
+    return indices.astype(np.int32), np.take_along_axis(rows, indices, axis=1)
+
+
+@njit(cache=True, nogil=True)
+def _inserted(rows, k):  # type: ignore[no-untyped-def]
     indices = np.empty((len(rows), k), np.int32)
     values = np.empty((len(rows), k), np.float32)
     for i in range(len(rows)):

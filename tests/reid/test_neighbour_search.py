@@ -205,8 +205,8 @@ def test_options_reach_re_ranking_and_graph():
 
 
 def test_smallest_ranks_ties_by_index():
-    rows = np.random.default_rng(5).integers(0, 5, (20, 60)).astype(np.float32)
-    for k in (1, 7, 60):
+    rows = np.random.default_rng(5).integers(0, 5, (20, 1200)).astype(np.float32)
+    for k in (1, 7, 60, 1000, 1001, 1200):
         indices, values = smallest(rows, k)
         assert np.array_equal(indices, np.argsort(rows, axis=1, kind="stable")[:, :k])
         assert np.array_equal(values, np.take_along_axis(rows, indices.astype(np.int64), 1))
