@@ -13,6 +13,7 @@ ALLOWED = {
     "synthetic_world": ("synthetic_world",),
     "reid.data": ("reid.data",),
     "reid.models": ("reid.models",),
+    "reid.models.zoo": ("reid",),  # an entry point
     "reid.losses": ("reid.losses", "reid.distances"),
     "reid.metrics": ("reid.distances",),
     "reid.reranking": ("reid.distances", "reid.exact_rows", "reid.neighbours", "reid.neighbour_search"),

@@ -12,13 +12,23 @@ from experiments.zoo_plan import UNSEEN, WORLD, read_plan
 from experiments.zoo_world import ZooWorldConfig, chosen_networks, main
 from reid.config import option_values, parse_config
 from reid.files import write_json, write_text
-from reid.models import MODELS
+from reid.models import MODELS, input_size
 from reid.train_options import TrainConfig
 from synthetic_world.export import ReidOptions
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 PLAN = ZooWorldConfig.plan
-NETWORKS = {"cares18", "seres18", "sedense18", "osnet_x0_25", "osnet_x1_0", "plr_osnet", "vit_tiny", "resnet50_ibn_a"}
+NETWORKS = {
+    "cares18",
+    "seres18",
+    "sedense18",
+    "osnet_x0_25",
+    "osnet_x1_0",
+    "plr_osnet",
+    "vit_tiny",
+    "resnet50_ibn_a",
+    "reidlite",
+}
 TINY = {"level": "hard", "seed": 0, "pids": 14, "train-fraction": 0.6, "cameras": 2, "width": 20, "height": 40}
 
 
@@ -29,7 +39,8 @@ def test_the_plan_is_one_of_trainings_and_worlds(name: str, tmp_path: Path) -> N
     for network in budget.networks:
         config = parse_config(TrainConfig, budget.run(network).command[1:])
         assert config.run.resume and config.loss.triplet_weight == 0 and config.loss.center_weight == 0
-        assert (config.network.height, config.network.width) == ((256, 128) if name == "gpu" else (128, 64))
+        size = input_size(config.network.backbone) if name == "gpu" else (128, 64)
+        assert (config.network.height, config.network.width) == size
         assert config.data.root == (tmp_path / name / "world-hard",)
     worlds = [
         ReidOptions(**{key.replace("-", "_"): value for key, value in budget.worlds[part].items()})
