@@ -1,14 +1,16 @@
 """Scores of MOT results by TrackEval, the only judge: HOTA, CLEAR and Identity.
 
 python -m tracking.evaluation --gt DIR --results DIR
+python -m tracking.evaluation check PATH
 """
 
+import importlib
 import os
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 if __package__ in (None, ""):  # run as a file: the repository root, not this folder, is where imports start
     sys.path[0] = str(Path(__file__).resolve().parents[1])
@@ -19,6 +21,8 @@ from tracking.trackeval_scores import BENCHMARKS, RATIOS, ScoreTask, flatten, sc
 # By localisation threshold; with the counts, whoever has them can combine sequences as TrackEval does.
 CURVES = ("HOTA", "DetA", "AssA", "LocA", "HOTA_TP", "HOTA_FN", "HOTA_FP")
 ALPHAS = tuple(round(0.05 * step, 2) for step in range(1, 20))
+# Word to the module whose main() runs it.
+COMMANDS = {"check": "tracking.check_command"}
 TABLE = ("HOTA", "DetA", "AssA", "LocA", "MOTA", "MOTP", "IDF1", "IDSW", "MT", "PT", "ML", "Frag")
 
 
@@ -135,24 +139,35 @@ def print_scores(
 class EvaluationConfig:
     """Scores MOT results with TrackEval and prints the table.
 
+    `check PATH` reports everything that is wrong in MOT files and writes repaired copies; it has a --help of its own.
+
     Attributes:
         gt: Folder of sequence folders with gt/gt.txt and seqinfo.ini.
         results: Folder with one <sequence>.txt a sequence.
         sequence_map: Pairs of result name and ground-truth name, where they cannot be guessed.
+        benchmark: Whose rules: MOT20 drops boxes on vehicles too; MOT15 is told by its ten columns.
+        processes: Over which the sequences are spread.
     """
 
     gt: Path
     results: Path
     sequence_map: dict[str, str] | None = None
+    benchmark: Literal["MOT15", "MOT16", "MOT17", "MOT20"] = "MOT16"
+    processes: int = 1
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Runs the command line; returns the exit status."""
     import tyro
 
-    config = tyro.cli(EvaluationConfig, args=arguments)
+    words = sys.argv[1:] if arguments is None else arguments
+    if words and words[0] in COMMANDS:
+        command = importlib.import_module(COMMANDS[words[0]])
+        return int(command.main(words[1:]))
+    config = tyro.cli(EvaluationConfig, args=words)
     try:
-        print_scores(evaluate_mot(config.gt, config.results, config.sequence_map), str(config.results))
+        evaluation = evaluate_mot(config.gt, config.results, config.sequence_map, config.benchmark, config.processes)
+        print_scores(evaluation, str(config.results))
     except ValueError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
