@@ -8,6 +8,7 @@ from tracking.appearance import averaged
 from tracking.association import assign, cosine_distance, iou_distance, normalise_rows, others
 from tracking.boxes import cxywh_to_xyxy, xyxy_to_cxywh
 from tracking.camera_motion import FlowMotion, move_state
+from tracking.decisions import DecisionLog
 from tracking.detections import Detections
 from tracking.intake import require_embeddings, select_detections, without_embeddings
 from tracking.kalman import XYWH, KalmanFilter
@@ -65,9 +66,16 @@ class BotSort:
     detections only, as the paper does.
     """
 
+    decisions: DecisionLog | None = None
+
     def __init__(self, options: BotSortOptions | None = None):
         self.options = options or BotSortOptions()
         self.reset()
+
+    @property
+    def table(self) -> TrackTable:
+        """All living tracks."""
+        return self._table
 
     def reset(self) -> None:
         """Forgets all tracks; the next identity is 1 again."""
@@ -135,6 +143,15 @@ class BotSort:
         # Tracks of one detection come last, so that they take nothing from those that are known.
         young, free = np.flatnonzero(~table.confirmed), high[others(len(high), first_columns)]
         young_rows, young_columns = assign(cost[np.ix_(young, free)], 1 - options.min_iou)
+        if self.decisions is not None:
+            for name, tracks, boxes, matrix, least in (
+                ("overlap and looks", confirmed, high, cost, options.min_iou),
+                ("overlap, weak", left, weak, overlap_cost, options.min_iou_weak),
+                ("overlap and looks, young tracks", young, free, cost, options.min_iou),
+            ):
+                pairs = np.ix_(tracks, boxes)
+                parts = {"1 - overlap": overlap_cost[pairs]}
+                self.decisions.stage(name, table, tracks, boxes, matrix[pairs], 1 - least, **parts)
         rows = np.concatenate([confirmed[first_rows], left[weak_rows], young[young_rows]])
         return rows, np.concatenate([high[first_columns], weak[weak_columns], free[young_columns]])
 

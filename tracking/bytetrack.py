@@ -6,6 +6,7 @@ import numpy as np
 
 from tracking.association import assign, iou_distance, others
 from tracking.boxes import xyah_to_xyxy, xyxy_to_xyah
+from tracking.decisions import DecisionLog
 from tracking.detections import Detections
 from tracking.intake import select_detections
 from tracking.kalman import XYAH, KalmanFilter
@@ -52,9 +53,16 @@ class ByteTrack:
     detections. The paper does not give the overlap that the second stage asks for; 0.5 is what its authors use.
     """
 
+    decisions: DecisionLog | None = None
+
     def __init__(self, options: ByteTrackOptions | None = None):
         self.options = options or ByteTrackOptions()
         self.reset()
+
+    @property
+    def table(self) -> TrackTable:
+        """All living tracks."""
+        return self._table
 
     def reset(self) -> None:
         """Forgets all tracks; the next identity is 1 again."""
@@ -94,15 +102,17 @@ class ByteTrack:
         distance = iou_distance(predicted, detections.xyxy)
         rows, columns = [], []
 
-        def stage(tracks: np.ndarray, boxes: np.ndarray, min_iou: float) -> tuple[np.ndarray, np.ndarray]:
+        def stage(name: str, tracks: np.ndarray, boxes: np.ndarray, min_iou: float) -> tuple[np.ndarray, np.ndarray]:
             """Pairs, and returns the tracks and boxes left over."""
+            if self.decisions is not None:
+                self.decisions.stage(name, table, tracks, boxes, distance[np.ix_(tracks, boxes)], 1 - min_iou)
             met_rows, met_columns = assign(distance[np.ix_(tracks, boxes)], 1 - min_iou)
             rows.append(tracks[met_rows])
             columns.append(boxes[met_columns])
             return tracks[others(len(tracks), met_rows)], boxes[others(len(boxes), met_columns)]
 
-        left, high = stage(confirmed, high, options.min_iou)
-        stage(left, np.flatnonzero(~strong), options.min_iou_weak)
+        left, high = stage("overlap", confirmed, high, options.min_iou)
+        stage("overlap, weak", left, np.flatnonzero(~strong), options.min_iou_weak)
         # Tracks of one detection come last, so that they take nothing from those that are known.
-        stage(np.flatnonzero(~table.confirmed), high, options.min_iou)
+        stage("overlap, young tracks", np.flatnonzero(~table.confirmed), high, options.min_iou)
         return np.concatenate(rows), np.concatenate(columns)

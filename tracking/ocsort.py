@@ -7,6 +7,7 @@ import numpy as np
 
 from tracking.association import assign, iou_distance, others
 from tracking.boxes import xysr_to_xyxy, xyxy_to_xysr
+from tracking.decisions import DecisionLog
 from tracking.detections import Detections
 from tracking.intake import select_detections
 from tracking.kalman import XYSR, KalmanFilter
@@ -65,9 +66,16 @@ class OcSort:
 
     options: Any
 
+    decisions: DecisionLog | None = None
+
     def __init__(self, options: OcSortOptions | None = None):
         self.options = options or OcSortOptions()
         self.reset()
+
+    @property
+    def table(self) -> TrackTable:
+        """All living tracks."""
+        return self._table
 
     def reset(self) -> None:
         """Forgets all tracks; the next identity is 1 again."""
@@ -127,10 +135,17 @@ class OcSort:
             score += options.inertia * direction_agreement(table.extra["direction"], earlier, boxes)
         allowed = distance <= 1 - options.min_iou
         worst = 1 + score.max() - score.min()  # dearer than any allowed pair
-        rows, columns = assign(np.where(allowed, score.max() - score, worst), worst - 0.5)
+        cost, limit = np.where(allowed, score.max() - score, worst), worst - 0.5
+        if self.decisions is not None:
+            everyone = np.arange(len(table)), np.arange(len(detections))
+            parts = {"1 - overlap": distance, "bonus": score - (1 - distance)}
+            self.decisions.stage("overlap and direction", table, *everyone, cost, limit, **parts)
+        rows, columns = assign(cost, limit)
         if options.recovery:
             left, free = others(len(table), rows), others(len(detections), columns)
             again = iou_distance(table.extra["last"][left], boxes[free])
+            if self.decisions is not None:
+                self.decisions.stage("overlap with the last observation", table, left, free, again, 1 - options.min_iou)
             more_rows, more_columns = assign(again, 1 - options.min_iou)
             rows = np.concatenate([rows, left[more_rows]])
             columns = np.concatenate([columns, free[more_columns]])

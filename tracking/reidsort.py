@@ -11,6 +11,7 @@ import numpy as np
 from tracking.appearance import averaged
 from tracking.association import FORBIDDEN, assign, cosine_distance, normalise_rows, others
 from tracking.boxes import cxywh_to_xyxy, iou_matrix, xyxy_to_cxywh
+from tracking.decisions import DecisionLog, Stage
 from tracking.detections import Detections
 from tracking.intake import require_embeddings, select_detections, without_embeddings
 from tracking.kalman import POSITION, VELOCITY, XYWH, KalmanFilter, nsa_noise_factor
@@ -30,9 +31,16 @@ RETIRED = 2**31
 class ReidSort:
     """Tracks people by overlap, motion and calibrated appearance; the boxes returned are the filter's."""
 
+    decisions: DecisionLog | None = None
+
     def __init__(self, options: ReidSortOptions | None = None):
         self.options = options or ReidSortOptions()
         self.reset()
+
+    @property
+    def table(self) -> TrackTable:
+        """All living tracks."""
+        return self._table
 
     def reset(self) -> None:
         """Forgets all tracks and what it learnt of looks; the next identity is 1 again."""
@@ -114,6 +122,10 @@ class ReidSort:
         cost[motion > options.gate] = FORBIDDEN
         strong = detections.confidence >= options.high_confidence
         first, high = np.flatnonzero(confirmed), np.flatnonzero(strong)
+        if self.decisions is not None:
+            parts = {"1 - overlap": 1 - overlap, "Mahalanobis distance squared": motion}
+            parts |= {} if different is None else {"probability of two people": different}
+            self._log("looks, overlap and motion", active, first, high, cost, options.max_cost, parts)
         a, b = assign(cost[np.ix_(first, high)], options.max_cost)
         rows, columns = [first[a]], [high[b]]
         apart = 1 - overlap
@@ -124,15 +136,33 @@ class ReidSort:
         if options.second_stage:
             left = first[others(len(first), a)]
             left, rest = left[missed[left] <= 2], np.flatnonzero(free)
+            self._log("overlap", active, left, rest, apart, 1 - options.min_iou, {})
             a, b = assign(apart[np.ix_(left, rest)], 1 - options.min_iou)
             rows.append(left[a])
             columns.append(rest[b])
             free[rest[b]] = False
         young, rest = np.flatnonzero(~confirmed), np.flatnonzero(free & strong)
+        self._log("overlap, young tracks", active, young, rest, apart, 1 - options.min_iou, {})
         a, b = assign(apart[np.ix_(young, rest)], 1 - options.min_iou)
         rows.append(young[a])
         columns.append(rest[b])
         return active[np.concatenate(rows)], np.concatenate(columns)
+
+    def _log(
+        self,
+        name: str,
+        active: np.ndarray,
+        rows: np.ndarray,
+        columns: np.ndarray,
+        cost: np.ndarray,
+        limit: float,
+        parts: dict[str, np.ndarray],
+    ) -> None:
+        """Tells the log of a stage over `rows` of the active tracks; all arrays are (active, detections)."""
+        if self.decisions is not None:
+            pairs = np.ix_(rows, columns)
+            chosen = {key: part[pairs] for key, part in parts.items()}
+            self.decisions.stage(name, self._table, active[rows], columns, cost[pairs], limit, **chosen)
 
     def _different(self, rows: np.ndarray, looks: np.ndarray) -> np.ndarray:
         """Returns the probability (T, D) that tracks and detections are two people, by the nearer of both looks."""
@@ -195,6 +225,9 @@ class ReidSort:
         height = np.maximum((old[:, 3] - old[:, 1])[:, None], (new[:, 3] - new[:, 1])[None])
         reach = height * (1 + options.reentry_speed * table.missed[lost][:, None])
         different[np.sqrt((way * way).sum(axis=-1)) > reach] = 1
+        if self.decisions is not None:
+            ids, met = table.track_id[lost], table.detection[fresh]
+            self.decisions.add(Stage("re-entry by look", ids, met, different.copy(), options.max_reentry, {}))
         a, b = assign(different, options.max_reentry)
         gone, back = lost[a], fresh[b]
         table.track_id[back] = table.track_id[gone]

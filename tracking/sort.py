@@ -6,6 +6,7 @@ import numpy as np
 
 from tracking.association import assign, iou_distance, others
 from tracking.boxes import xysr_to_xyxy, xyxy_to_xysr
+from tracking.decisions import DecisionLog
 from tracking.detections import Detections
 from tracking.intake import select_detections
 from tracking.kalman import XYSR, KalmanFilter
@@ -44,9 +45,16 @@ class Sort:
     the filter's posterior box, while it meets detections; after a miss it must meet `n_init` in a row again.
     """
 
+    decisions: DecisionLog | None = None
+
     def __init__(self, options: SortOptions | None = None):
         self.options = options or SortOptions()
         self.reset()
+
+    @property
+    def table(self) -> TrackTable:
+        """All living tracks."""
+        return self._table
 
     def reset(self) -> None:
         """Forgets all tracks; the next identity is 1 again."""
@@ -65,6 +73,9 @@ class Sort:
         table.predict()
         measurement = xyxy_to_xysr(detections.xyxy)
         cost = iou_distance(xysr_to_xyxy(table.position()), detections.xyxy)
+        if self.decisions is not None:
+            everyone = np.arange(len(table)), np.arange(len(detections))
+            self.decisions.stage("overlap", table, *everyone, cost, 1 - options.min_iou)
         rows, columns = assign(cost, 1 - options.min_iou)
         if len(rows):
             table.meet(rows, measurement, detections, columns)

@@ -21,6 +21,7 @@ from tracking.association import (
 )
 from tracking.boxes import xyah_to_xyxy, xyxy_to_xyah
 from tracking.camera_motion import CameraMotion, move_state
+from tracking.decisions import DecisionLog
 from tracking.detections import Detections
 from tracking.intake import require_embeddings, select_detections, without_embeddings
 from tracking.kalman import CHI2_95_4DOF, NSA_MODES, XYAH, KalmanFilter, NsaMode, nsa_noise_factor
@@ -92,9 +93,16 @@ class StrongSort:
     Tracks missed for longer are kept, unseen, for `max_age` frames.
     """
 
+    decisions: DecisionLog | None = None
+
     def __init__(self, options: StrongSortOptions | None = None):
         self.options = options or StrongSortOptions()
         self.reset()
+
+    @property
+    def table(self) -> TrackTable:
+        """All living tracks."""
+        return self._table
 
     def reset(self) -> None:
         """Forgets all tracks; the next identity is 1 again."""
@@ -165,7 +173,10 @@ class StrongSort:
         candidates, free = np.flatnonzero(waiting), others(len(detections), columns)
         if len(candidates) and len(free):
             predicted = xyah_to_xyxy(table.position(candidates))
-            more_rows, more_columns = assign(iou_distance(predicted, detections.xyxy[free]), options.max_iou_distance)
+            apart = iou_distance(predicted, detections.xyxy[free])
+            if self.decisions is not None:
+                self.decisions.stage("overlap", table, candidates, free, apart, options.max_iou_distance)
+            more_rows, more_columns = assign(apart, options.max_iou_distance)
             rows = np.concatenate([rows, candidates[more_rows]])
             columns = np.concatenate([columns, free[more_columns]])
         return rows, columns
@@ -181,12 +192,19 @@ class StrongSort:
                 iou_distance(xyah_to_xyxy(table.position(confirmed)), detections.xyxy),
                 options.max_iou_distance,
             )
+            parts = {}
         else:
-            cost, limit = self._appearance_cost(table.extra["embedding"][confirmed], features), options.max_cosine
+            looks = self._appearance_cost(table.extra["embedding"][confirmed], features)
+            cost, limit, parts = looks, options.max_cosine, {"cosine distance": looks}
             if options.motion_cost:
-                cost = options.appearance_weight * cost + (1 - options.appearance_weight) * motion
+                cost = options.appearance_weight * looks + (1 - options.appearance_weight) * motion
                 limit += 0.05
-        return np.where(motion > options.gate, FORBIDDEN, cost), limit
+        cost = np.where(motion > options.gate, FORBIDDEN, cost)
+        if self.decisions is not None:
+            name, columns = "looks and motion" if parts else "overlap and motion", np.arange(len(detections))
+            parts["Mahalanobis distance squared"] = motion
+            self.decisions.stage(name, table, confirmed, columns, cost, limit, **parts)
+        return cost, limit
 
     def _appearance_cost(self, memory: np.ndarray, features: np.ndarray) -> np.ndarray:
         if self.options.ema:

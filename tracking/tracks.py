@@ -65,9 +65,10 @@ class Tracks:
 
 
 class Tracker(Protocol):
-    """What every tracker offers; `options` is its frozen dataclass of options."""
+    """What every tracker offers; `options` is its frozen dataclass of options, `decisions` a log, or None."""
 
     options: Any
+    decisions: Any
 
     def update(self, detections: Detections, frame: np.ndarray | None = None) -> Tracks:
         """Takes the detections of the next frame, and its uint8 RGB image (H, W, 3) where the tracker uses it."""
