@@ -8,7 +8,7 @@ from typing import Any
 
 from reid.data import DATASETS, list_datasets, read_dataset
 from reid.data.base import ReIDDataset, Split, describe, merge_training, relabel
-from reid.data.crops import drop_unreadable
+from reid.data.crops import drop_unreadable, unreadable_files
 
 _LIKE_MARKET = ("world", "market1501")
 
@@ -90,19 +90,32 @@ def read_training_data(
 
 
 def read_test_set(name: str, folder: Path, say: Callable[[str], None], **options: Any) -> TestSet:
-    """Reads a dataset and says what is in it."""
+    """Reads a dataset, decodes its test images once, and says what is in it.
+
+    Raises:
+        ValueError: As `read_dataset`, and when a test image cannot be read: now, and not when a training is over.
+        FileNotFoundError: Likewise.
+    """
     data = read_dataset(name, folder, **options)
     say(f"{folder}: train {describe(data.train)}; query {describe(data.query)}; gallery {describe(data.gallery)}")
     if data.skipped:
         say(f"note: {len(data.skipped)} images are left out, e.g. {data.skipped[0]}")
     for note in data.notes:
         say(f"note: {note}")
+    _check_test_images(folder, data)
     like_market = name in _LIKE_MARKET
     return TestSet(
         folder.name if like_market else f"{name} ({folder.name})",
         "query/bounding_box_test" if like_market else "query/gallery",
         data,
     )
+
+
+def _check_test_images(folder: Path, data: ReIDDataset) -> None:
+    faults = unreadable_files([*data.query, *data.gallery])
+    if faults:
+        # Without them the scores would be of another test set than everybody's.
+        raise ValueError(f"{folder}: {len(faults)} test images cannot be read, e.g. {faults[0]}")
 
 
 def _known_options(name: str) -> set[str]:

@@ -79,11 +79,26 @@ def file_fault(path: str | os.PathLike[str]) -> str | None:
 
 def image_fault(path: str | os.PathLike[str]) -> str | None:
     """Returns what is wrong with an image file, which is decoded for that, or None."""
+    return _decoding_fault(path) or file_fault(path)
+
+
+def _decoding_fault(path: str | os.PathLike[str]) -> str | None:
     try:
         load_image(path, (1, 1))
     except (OSError, ValueError) as error:
         return str(error)
-    return file_fault(path)
+    return None
+
+
+def unreadable_files(samples: Sequence[Sample], threads: int | None = None) -> tuple[str, ...]:
+    """Decodes every image once, and returns a sentence for each file that is missing or no readable image.
+
+    Args:
+        samples: Any split.
+        threads: How many decode at a time; None means one a core.
+    """
+    paths = sorted({sample.path for sample in samples})
+    return tuple(fault for fault in map_threads(_decoding_fault, paths, threads) if fault is not None)
 
 
 def drop_unreadable(samples: Sequence[Sample], threads: int | None = None) -> tuple[Split, tuple[str, ...]]:

@@ -11,7 +11,7 @@ import torch
 
 from reid.data import read_dataset
 from reid.data.base import Sample, Split, relabel
-from reid.data.crops import drop_unreadable, file_fault, image_fault, load_crop
+from reid.data.crops import drop_unreadable, file_fault, image_fault, load_crop, unreadable_files
 from reid.data.images import Preprocessing, jpeg_size, load_image
 from reid.data.loader import ImageDataset, training_loader
 from reid.data.samplers import PKBatchSampler
@@ -102,13 +102,14 @@ def test_unreadable_images_are_dropped_ahead_and_named(train: Split) -> None:
     Path(train[0].path).write_bytes(whole[:-30])
     Path(train[4].path).write_bytes(b"")
     Path(train[7].path).unlink()
+    assert all(train[number].path in fault for number, fault in zip((4, 7), unreadable_files(train)[-2:], strict=True))
     kept, problems = drop_unreadable(train)
     assert kept == [sample for index, sample in enumerate(train) if index not in (0, 4, 7)]
     assert len(problems) == 3
     assert train[0].path in problems[0]  # some versions of OpenCV refuse it, others show gray where pixels are missing
     assert file_fault(train[0].path) == f"{train[0].path}: the file ends in the middle of the image"
     assert f"{train[4].path}: not a readable image (0 bytes)" in problems[1] and train[7].path in problems[2]
-    assert drop_unreadable(kept) == (kept, ())
+    assert drop_unreadable(kept) == (kept, ()) and unreadable_files(kept) == ()
 
 
 def test_cut_off_png_is_noticed(tmp_path: Path) -> None:

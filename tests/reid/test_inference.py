@@ -98,6 +98,17 @@ def test_files_with_other_names_are_reported(
     assert "note: 1 images are left out, e.g. query/person_1.jpg" in capsys.readouterr().out
 
 
+def test_unreadable_images_are_refused_before_anything_is_embedded(
+    tiny_market: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(tiny_market, tmp_path / "market")
+    last = max((tmp_path / "market" / "bounding_box_test").iterdir())
+    last.write_bytes(b"none")
+    with pytest.raises(ValueError, match=f"1 test images cannot be read, e.g. {last}: not a readable image"):
+        score(tmp_path / "market", tmp_path / "none", baseline="colour-histogram")
+    assert "query ━" not in capsys.readouterr().out
+
+
 def test_input_size_and_precision_act(noisy_market: Path, tmp_path: Path, checkpoint: Path) -> None:
     plain = score(noisy_market, tmp_path, ckpt=checkpoint)[0]["scores"]["mAP"]
     assert score(noisy_market, tmp_path, ckpt=checkpoint, height=48, width=24)[0]["scores"]["mAP"] != plain

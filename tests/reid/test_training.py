@@ -165,12 +165,18 @@ def test_camera_vectors_need_known_cameras(tiny_market: Path, tmp_path: Path) ->
         train(tmp_path / "data", tmp_path / "run", "--dataset", "folder", "--sie")
 
 
-def test_unreadable_images(tiny_market: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_unreadable_images(
+    tiny_market: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     shutil.copytree(tiny_market, tmp_path / "market")
     victims = [next((tmp_path / "market" / name).iterdir()) for name in ("bounding_box_train", "query")]
     for victim in victims:
         victim.write_bytes(victim.read_bytes()[:100])
-    # One that cannot be tested on does not cost the training.
+    with pytest.raises(ValueError, match=f"market: 1 test images cannot be read, e.g. .*{victims[1].name}: not a"):
+        train(tmp_path / "market", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+    # One that breaks in the meantime does not cost the training.
+    monkeypatch.setattr("reid.training_data.unreadable_files", lambda samples: ())
     with pytest.raises(ValueError, match=f"{victims[1].name}: not a readable image"):
         train(tmp_path / "market", tmp_path / "out")
     assert load_checkpoint(tmp_path / "out" / "model.safetensors")[1].scores == []
