@@ -9,9 +9,13 @@ import yaml
 
 from experiments.precision import native_precision
 from experiments.runs import Run
+from reid.data.world import read_world
+from reid.data.world_folder import ensure_world
 
-WORLD, UNSEEN = "world", "unseen"
-_PARTS = {"description", WORLD, UNSEEN, "options", "networks"}
+WORLD, UNSEEN, SEQUENCES = "world", "unseen", "sequences"
+_PARTS = {"description", WORLD, UNSEEN, SEQUENCES, "options", "networks"}
+# What a world that exists already can be asked for.
+_CHECKED = ("level", "seed", "pids", "cameras", "width", "height")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -22,7 +26,8 @@ class Budget:
         name: "cpu" or "gpu".
         description: For people, and for the cards.
         worlds: "world", which is trained on and whose other people are tested on, and "unseen", of other people and
-            cameras, each with the options of `python -m synthetic_world reid`.
+            cameras, each with the options of `python -m synthetic_world reid`; "sequences", to track people in, with
+            those of `mot`.
         options: Of every training.
         networks: What each network is told on top.
         folder: Where worlds and trainings go.
@@ -37,7 +42,18 @@ class Budget:
 
     def world_folder(self, part: str) -> Path:
         """Returns the folder of a world; its name, with the level, stands in score records."""
-        return self.folder / f"world-{self.worlds[part]['level']}"
+        return self.folder / f"world-{self.worlds[part]['level']}{'-mot' if part == SEQUENCES else ''}"
+
+    def write_world(self, part: str) -> Path:
+        """Writes a world when it is missing and returns its folder.
+
+        Raises:
+            ValueError: When it cannot be written, or another one lies there.
+        """
+        folder, options = self.world_folder(part), self.worlds[part]
+        if not ensure_world(folder, "mot" if part == SEQUENCES else "reid", options) and part != SEQUENCES:
+            read_world(folder, **{name: options[name] for name in _CHECKED if name in options})
+        return folder
 
     def checkpoint(self, network: str) -> Path:
         """Returns where the training of a network leaves it."""
@@ -87,8 +103,9 @@ def read_plan(path: Path, budget: str, out: Path) -> Budget:
     if not isinstance(parts, Mapping) or set(parts) != _PARTS:
         found = ", ".join(parts) if isinstance(parts, Mapping) else repr(parts)
         raise ValueError(f"{path}: {budget}: got {found}, allowed: {', '.join(sorted(_PARTS))}, all of them")
-    worlds = {name: dict(parts[name]) for name in (WORLD, UNSEEN)}
-    if len({world.get("level") for world in worlds.values()} - {None}) < len(worlds):
-        raise ValueError(f"{path}: {budget}: level: allowed: one for each world, and not the same")
+    worlds = {name: dict(parts[name]) for name in (WORLD, UNSEEN, SEQUENCES)}
+    levels = [world.get("level") for world in worlds.values()]
+    if None in levels or levels[0] == levels[1]:
+        raise ValueError(f"{path}: {budget}: level: allowed: one for each world, another for {UNSEEN} than for {WORLD}")
     networks = {name: dict(told or {}) for name, told in parts["networks"].items()}
     return Budget(budget, parts["description"], worlds, dict(parts["options"]), networks, out / budget)

@@ -13,20 +13,15 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path[0] = str(ROOT)
 
 from experiments.runs import is_done, run_command  # noqa: E402
-from experiments.zoo_plan import UNSEEN, WORLD, Budget, read_plan  # noqa: E402
+from experiments.zoo_plan import WORLD, Budget, read_plan  # noqa: E402
 from reid.config import run_entry_point  # noqa: E402
-from reid.data.world import read_world  # noqa: E402
-from reid.data.world_folder import ensure_world  # noqa: E402
-
-# What a world that exists already can be asked for.
-_CHECKED = ("level", "seed", "pids", "cameras", "width", "height")
 
 
 @dataclasses.dataclass(frozen=True)
 class ZooWorldConfig:
     """Trains networks one after another, each by reid/image_reid_train.py with the options of the plan.
 
-    A finished network is skipped, a started one goes on from its last epoch. The worlds are written once. A network
+    A finished network is skipped, a started one goes on from its last epoch. The world is written once. A network
     that fails does not stop the others.
     """
 
@@ -38,18 +33,6 @@ class ZooWorldConfig:
     """Folder of worlds and trainings; each budget has one below it."""
     plan: Path = ROOT / "experiments" / "zoo_world.yaml"
     """What is trained, and how."""
-
-
-def write_worlds(budget: Budget) -> None:
-    """Writes the worlds that are missing.
-
-    Raises:
-        ValueError: When a world cannot be written, or another one lies there.
-    """
-    for part in (WORLD, UNSEEN):
-        folder, options = budget.world_folder(part), budget.worlds[part]
-        if not ensure_world(folder, "reid", options):
-            read_world(folder, **{name: options[name] for name in _CHECKED if name in options})
 
 
 def chosen_networks(config: ZooWorldConfig, budget: Budget) -> list[str]:
@@ -90,7 +73,7 @@ def main(config: ZooWorldConfig) -> None:
     left = [run for run in runs if not is_done(run)]
     print(f"{len(runs)} networks, {len(runs) - len(left)} of them done", flush=True)
     if left:
-        write_worlds(budget)
+        budget.write_world(WORLD)
     start, failed = time.perf_counter(), []
     for number, run in enumerate(left, 1):
         try:

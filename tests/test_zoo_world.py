@@ -8,13 +8,13 @@ import pytest
 import yaml
 
 from experiments import zoo_world
-from experiments.zoo_plan import UNSEEN, WORLD, read_plan
+from experiments.zoo_plan import SEQUENCES, UNSEEN, WORLD, Budget, read_plan
 from experiments.zoo_world import ZooWorldConfig, chosen_networks, main
 from reid.config import option_values, parse_config
 from reid.files import write_json, write_text
 from reid.models import MODELS, input_size
 from reid.train_options import TrainConfig
-from synthetic_world.export import ReidOptions
+from synthetic_world.export import MotOptions, ReidOptions
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 PLAN = ZooWorldConfig.plan
@@ -30,6 +30,8 @@ NETWORKS = {
     "reidlite",
 }
 TINY = {"level": "hard", "seed": 0, "pids": 14, "train-fraction": 0.6, "cameras": 2, "width": 20, "height": 40}
+
+SCENE = {"level": "medium", "seed": 2, "sequences": 1, "frames": 8, "people": 4}
 
 
 @pytest.mark.parametrize("name", ["cpu", "gpu"])
@@ -48,6 +50,7 @@ def test_the_plan_is_one_of_trainings_and_worlds(name: str, tmp_path: Path) -> N
     ]
     assert worlds[0].level == "hard" and worlds[1].level == "medium" and worlds[0].seed != worlds[1].seed
     assert [world.pids - world.train_pids for world in worlds] == [100, 100]
+    MotOptions(**budget.worlds[SEQUENCES])
     seen = worlds[0].train_pids * worlds[0].cameras * worlds[0].images_per_camera * budget.options["epochs"]
     assert seen == (32_000 if name == "cpu" else 288_000) and f"{budget.options['epochs']} epochs" in budget.description
 
@@ -62,10 +65,13 @@ def test_what_is_no_plan_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="budget: got 'tpu', allowed: cpu, gpu"):
         read_plan(PLAN, "tpu", tmp_path)
     path.write_text("cpu: {world: {}}")
-    with pytest.raises(ValueError, match="cpu: got world, allowed: description, networks, options, unseen, world"):
+    with pytest.raises(
+        ValueError, match="cpu: got world, allowed: description, networks, options, sequences, unseen, world"
+    ):
         read_plan(path, "cpu", tmp_path)
-    path.write_text("cpu: {description: '', world: {level: hard}, unseen: {level: hard}, options: {}, networks: {}}")
-    with pytest.raises(ValueError, match="level: allowed: one for each world, and not the same"):
+    same = "world: {level: hard}, unseen: {level: hard}, sequences: {level: easy}"
+    path.write_text(f"cpu: {{description: '', {same}, options: {{}}, networks: {{}}}}")
+    with pytest.raises(ValueError, match="level: allowed: one for each world, another for unseen"):
         read_plan(path, "cpu", tmp_path)
     with pytest.raises(ValueError, match=r"only: got 'cares19', allowed: cares18, "):
         chosen_networks(ZooWorldConfig(only=("cares19",)), read_plan(PLAN, "cpu", tmp_path))
@@ -87,7 +93,7 @@ def test_a_teacher_is_a_network_of_the_plan_or_a_file(tmp_path: Path) -> None:
 def tiny_plan(path: Path, **more: object) -> list[object]:
     options = {"height": 32, "width": 16, "epochs": 1, "batch_size": 16, "num_instances": 4, "warmup_epochs": 0}
     options |= {"precision": "no", "threads": 1, "triplet_weight": 0, "center_weight": 0, **more}
-    worlds = {"world": TINY, "unseen": TINY | {"level": "medium", "pids": 5, "seed": 1}}
+    worlds = {"world": TINY, "unseen": TINY | {"level": "medium", "pids": 5, "seed": 1}, "sequences": SCENE}
     networks: dict[str, dict[str, object]] = {"no_such_network": {}, "osnet_x0_25": {}}
     path.write_text(yaml.safe_dump({"cpu": {"description": "tiny", "options": options, "networks": networks} | worlds}))
     return ["--plan", path, "--out", path.parent / "out"]
@@ -108,7 +114,7 @@ def trained(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         write_text(config.run.out / "config.yaml", yaml.safe_dump(option_values(config)))
 
     monkeypatch.setattr(zoo_world, "run_command", train)
-    monkeypatch.setattr(zoo_world, "write_worlds", lambda budget: None)
+    monkeypatch.setattr(Budget, "write_world", lambda budget, part: None)
     return names
 
 
@@ -132,5 +138,5 @@ def test_a_finished_network_is_skipped_and_a_failing_one_does_not_stop_the_other
 def test_a_network_is_trained_on_worlds_that_are_written(run_python: Run, repository: Path, tmp_path: Path) -> None:
     command = [repository / "experiments/zoo_world.py", *tiny_plan(tmp_path / "plan.yaml"), "--only", "osnet_x0_25"]
     assert "osnet_x0_25: world-hard, Euclidean, inductive: Rank-1" in run_python(*command).stdout
-    assert (tmp_path / "out" / "cpu" / "world-medium" / "query").is_dir()
+    assert (tmp_path / "out" / "cpu" / "world-hard" / "query").is_dir()
     assert "1 of them done" in run_python(*command).stdout

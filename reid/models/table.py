@@ -112,21 +112,28 @@ def table(names: Sequence[str]) -> str:
     return "\n".join(lines)
 
 
-def update(readme: Path, text: str) -> None:
+def update(readme: Path, text: str, begin: str = BEGIN, end: str = END, title: str = "Backbones") -> None:
     """Puts the text between the two marks of a file, which gets them at its end, or is begun, where they are missing.
+
+    Args:
+        readme: The file.
+        text: What stands between the marks then.
+        begin: The first mark.
+        end: The second one.
+        title: Of the section that a file without them gets.
 
     Raises:
         ValueError: When the file has one of the marks only.
     """
     old = readme.read_text(encoding="utf-8") if readme.is_file() else "# Checkpoints and backbones\n"
-    block = f"{BEGIN}\n{text}\n{END}"
-    if (BEGIN in old) != (END in old):
-        raise ValueError(f"{readme}: has one of the marks {BEGIN} and {END}, allowed: both or none")
-    if BEGIN in old:
-        before, _, rest = old.partition(BEGIN)
-        block = before + block + rest.partition(END)[2]
+    block = f"{begin}\n{text}\n{end}"
+    if (begin in old) != (end in old):
+        raise ValueError(f"{readme}: has one of the marks {begin} and {end}, allowed: both or none")
+    if begin in old:
+        before, _, rest = old.partition(begin)
+        block = before + block + rest.partition(end)[2]
     else:
-        block = f"{old.rstrip()}\n\n## Backbones\n\n{block}\n"
+        block = f"{old.rstrip()}\n\n## {title}\n\n{block}\n"
     write_text(readme, block)
 
 
