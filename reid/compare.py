@@ -14,14 +14,14 @@ from rich.console import Console
 from rich.table import Table
 
 from reid.config import run_entry_point
-from reid.data import read_dataset
-from reid.data.base import ReIDDataset, describe
+from reid.data.base import ReIDDataset
 from reid.dataset_options import parse_dataset_options
 from reid.embedder import Embedder
 from reid.evaluation import Ranking, check_cameras, embed_samples, protocol_of, rank, scores_of
 from reid.files import write_json
 from reid.records import score_record
 from reid.score_tables import cell
+from reid.training_data import TestSet, read_test_set
 from reid.uncertainty import Comparison, compare_results, count_identities
 
 
@@ -32,6 +32,9 @@ class CompareConfig:
     Intervals are of other people in the test split (bootstrap over identities, the same draws for both networks); what
     another seed of the training would do is not in them. Distances are Euclidean, inductive unless both networks have
     learnt from test images; re-ranking has a table of its own.
+
+    Raises:
+        ValueError: When a number is out of its range, or a dataset option is no NAME=VALUE.
     """
 
     first: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="A")]
@@ -59,12 +62,36 @@ class CompareConfig:
     seed: int = 0
     """Of the draws."""
 
+    def __post_init__(self) -> None:
+        if not 0 < self.confidence < 1:
+            raise ValueError(f"confidence: got {self.confidence}, allowed: above 0, below 1")
+        for name, least in (("resamples", 1), ("batch_size", 1), ("seed", 0)):
+            if getattr(self, name) < least:
+                raise ValueError(f"{name}: got {getattr(self, name)}, allowed: {least} or more")
+        self.reader_options()
 
-def _score(path: Path, config: CompareConfig, data: ReIDDataset) -> dict[str, Ranking]:
-    embed = Embedder(path, device=config.device, batch_size=config.batch_size)
-    check_cameras(embed, data.cameras_known)
-    query = embed_samples(embed, data.query, f"{path.name}: query")
-    gallery = embed_samples(embed, data.gallery, f"{path.name}: gallery")
+    def reader_options(self) -> dict[str, Any]:
+        """Returns what the dataset's reader is told."""
+        return parse_dataset_options(self.dataset_options)
+
+
+def _open(config: CompareConfig) -> list[Embedder]:
+    """Opens both networks, and refuses what cannot be compared before anything is embedded."""
+    networks = [
+        Embedder(path, device=config.device, batch_size=config.batch_size) for path in (config.first, config.second)
+    ]
+    first, second = (embed.protocol for embed in networks)
+    if first != second:
+        raise ValueError(
+            f"{config.first} is {first}, {config.second} {second}: a network that has learnt from test images is no "
+            "rival of one that has not"
+        )
+    return networks
+
+
+def _score(embed: Embedder, config: CompareConfig, data: ReIDDataset) -> dict[str, Ranking]:
+    query = embed_samples(embed, data.query, f"{embed.name}: query")
+    gallery = embed_samples(embed, data.gallery, f"{embed.name}: gallery")
     return rank(
         query,
         gallery,
@@ -103,20 +130,16 @@ def _verdict(name: str, comparison: Comparison) -> str:
 def main(config: CompareConfig) -> None:
     """Embeds with both networks, prints the table and writes the comparison."""
     console = Console()
-    for path in (config.first, config.second):
-        if not path.is_file():
-            raise FileNotFoundError(f"{path}: no such model file; give the path of a .safetensors or .onnx file")
-    data = read_dataset(config.dataset, config.root, **parse_dataset_options(config.dataset_options))
-    console.print(f"{config.root}: query {describe(data.query)}", highlight=False, soft_wrap=True)
-    for note in data.notes:
-        console.print(f"note: {note}", highlight=False, soft_wrap=True)
-    rankings = [_score(path, config, data) for path in (config.first, config.second)]
-    protocols = [ranking["Euclidean"].protocol for ranking in rankings]
-    if protocols[0] != protocols[1]:
-        raise ValueError(
-            f"{config.first} is {protocols[0]}, {config.second} {protocols[1]}: a network that has learnt from test "
-            "images is no rival of one that has not"
-        )
+    networks = _open(config)
+
+    def say(text: str) -> None:
+        console.print(text, highlight=False, markup=False, soft_wrap=True)
+
+    test = read_test_set(config.dataset, config.root, say, **config.reader_options())
+    data = test.data
+    for embed in networks:
+        check_cameras(embed, data.cameras_known)
+    rankings = [_score(embed, config, data) for embed in networks]
     pids = [sample.pid for sample in data.query]
     found = {}
     for name, first in rankings[0].items():
@@ -130,28 +153,28 @@ def main(config: CompareConfig) -> None:
         )
         console.print(_table(config, name, first, found[name], count_identities(first.result, pids)))
         for metric, comparison in found[name].items():
-            console.print(_verdict(f"{metric}, {name}", comparison), highlight=False, soft_wrap=True)
+            say(_verdict(f"{metric}, {name}", comparison))
     if config.out is not None:
-        write_json(config.out, _record(config, rankings, found, data.cameras_known))
-        console.print(f"wrote {config.out}", highlight=False, soft_wrap=True)
+        write_json(config.out, _record(config, test, rankings, found))
+        say(f"wrote {config.out}")
 
 
 def _record(
     config: CompareConfig,
+    test: TestSet,
     rankings: list[dict[str, Ranking]],
     found: dict[str, dict[str, Comparison]],
-    cameras_known: bool,
 ) -> dict[str, Any]:
     records = [
         score_record(
             scores_of(ranking.result),
             protocol=ranking.protocol,
-            dataset=config.root.name,
-            split="query/gallery",
+            dataset=test.name,
+            split=test.split,
             seed=config.seed,
             checkpoint=path,
         )
-        | protocol_of(cameras_known)
+        | protocol_of(test.data.cameras_known)
         | {"distance": name, "method": str(path)}
         for path, group in zip((config.first, config.second), rankings, strict=True)
         for name, ranking in group.items()

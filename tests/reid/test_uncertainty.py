@@ -1,10 +1,12 @@
+import dataclasses
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from reid.checkpoint import Card, save_checkpoint
+from reid.checkpoint import Card, load_checkpoint, save_checkpoint
 from reid.compare import CompareConfig
 from reid.compare import main as compare
 from reid.data.images import Preprocessing
@@ -158,6 +160,48 @@ def test_dataset_options_reach_the_reader_and_unknown_cameras_are_told(checkpoin
     assert "Jaccard" not in told
     with pytest.raises(ValueError, match="NAME=VALUE"):
         compare(CompareConfig(*checkpoints, **folder, dataset_options=("test-fraction",)))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"confidence": 1.0}, "confidence: got 1.0, allowed: above 0, below 1"),
+        ({"resamples": 0}, "resamples: got 0"),
+        ({"batch_size": 0}, "batch_size: got 0"),
+        ({"seed": -1}, "seed: got -1"),
+    ],
+    ids=str,
+)
+def test_numbers_out_of_range_are_refused(options, message):
+    with pytest.raises(ValueError, match=message):
+        CompareConfig(Path("a.onnx"), Path("b.onnx"), Path("market"), **options)
+
+
+def test_a_network_that_learnt_from_test_images_is_no_rival(checkpoints, tiny_market, tmp_path, capsys):
+    state, card = load_checkpoint(checkpoints[1])
+    save_checkpoint(tmp_path / "b.safetensors", state, dataclasses.replace(card, scores=[{"protocol": "transductive"}]))
+    with pytest.raises(ValueError, match=r"a.safetensors is inductive, .*b.safetensors transductive: a network that"):
+        compare(CompareConfig(checkpoints[0], tmp_path / "b.safetensors", tiny_market, device="cpu"))
+    assert capsys.readouterr().out == ""  # nothing was read, nothing embedded
+
+
+def test_the_batch_size_reaches_both_networks(checkpoints, tiny_market, monkeypatch):
+    opened = []
+
+    class Opened:
+        protocol = "inductive"
+
+        def __init__(self, path, *, device, batch_size):
+            opened.append((path, batch_size))
+
+    def stop(*_, **__):
+        raise ValueError("enough")
+
+    monkeypatch.setattr("reid.compare.Embedder", Opened)
+    monkeypatch.setattr("reid.compare.read_test_set", stop)
+    with pytest.raises(ValueError, match="enough"):
+        compare(CompareConfig(*checkpoints, tiny_market, batch_size=3))
+    assert opened == [(path, 3) for path in checkpoints]
 
 
 def test_help_and_unknown_options(checkpoints, tiny_market, run_python, repository, tmp_path):
