@@ -2,7 +2,8 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,9 @@ import numpy as np
 from tracking.detectors.base import weights_digest
 
 
-@dataclass
+@dataclass(frozen=True)
 class Checkpoint:
-    """A network that embeds crops; it is loaded by the first call, so that a cache can do without.
+    """A network that embeds crops; it is loaded by the first call, once a process, so that a cache can do without.
 
     Attributes:
         path: A .safetensors or .onnx file.
@@ -28,16 +29,18 @@ class Checkpoint:
     device: str
     precision: str
     identity: str
-    _embedder: Any = field(default=None, repr=False)
 
     def __call__(self, crops: Sequence[np.ndarray]) -> np.ndarray:
         """Returns float32 (N, D) for uint8 RGB crops (H, W, 3)."""
-        if self._embedder is None:
-            from reid.embedder import Embedder  # torch is loaded only where a network runs
-
-            self._embedder = Embedder(self.path, device=self.device, precision=self.precision)
-        embeddings: np.ndarray = self._embedder(crops)
+        embeddings: np.ndarray = _embedder(self)(crops)
         return embeddings
+
+
+@lru_cache(maxsize=2)
+def _embedder(checkpoint: Checkpoint) -> Any:
+    from reid.embedder import Embedder  # torch is loaded only where a network runs
+
+    return Embedder(checkpoint.path, device=checkpoint.device, precision=checkpoint.precision)
 
 
 def open_checkpoints(paths: Sequence[Path], device: str, precision: str) -> list[Checkpoint]:

@@ -68,9 +68,7 @@ def find_split(benchmark: str, split: str, root: str | os.PathLike[str]) -> dict
             _refuse_others(benchmark, found, folder / name)
             return found
     places = ", ".join(str(folder / name) for folder in tried)
-    raise ValueError(
-        f"{root}: no {name} split of {benchmark}; no sequence folders with seqinfo.ini in {places}"
-    )
+    raise ValueError(f"{root}: no {name} split of {benchmark}; no sequence folders with seqinfo.ini in {places}")
 
 
 def _candidates(root: Path, layout: Benchmark) -> list[Path]:
