@@ -30,6 +30,7 @@ class Card:
         config: The training configuration.
         commit: Commit of the code that wrote the file.
         scores: Score records (`reid.records`), each with its protocol.
+        calibration: Cosine distances of false match rates (`reid.calibration`), None where nobody looked for them.
     """
 
     backbone: str
@@ -41,6 +42,7 @@ class Card:
     config: dict[str, Any] = dataclasses.field(default_factory=dict)
     commit: str = "unknown"
     scores: list[dict[str, Any]] = dataclasses.field(default_factory=list)
+    calibration: dict[str, Any] | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Returns the card as JSON knows it."""

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from reid.cosine_limits import limit_at, read_calibration
 from reid.data.images import Preprocessing
 
 # Maps uint8 (N, 3, H, W) and camids int64 (N,) or None to float (N, D).
@@ -70,6 +71,7 @@ class Embedder:
 
             backend, found = open_checkpoint(path, device, precision)
         self._set(backend, preprocessing or found, batch_size, path.name, camera)
+        self._card: Path | None = path if preprocessing is None else None  # it tells of its own images
 
     @classmethod
     def from_model(
@@ -113,6 +115,7 @@ class Embedder:
         self.name = name
         self.camera = camera
         self.protocol: str = getattr(backend, "protocol", "inductive")
+        self._card = None
         self.needs_cameras = bool(num_cameras) and camera is None
 
     def __call__(self, images: Sequence[np.ndarray], camids: Sequence[int] | np.ndarray | None = None) -> np.ndarray:
@@ -148,6 +151,21 @@ class Embedder:
         norms = np.linalg.norm(embeddings, axis=1, keepdims=True)
         return embeddings / np.maximum(norms, 1e-12)
 
+    def cosine_limit(self, fmr: float) -> float | None:
+        """Returns the cosine distance below which this share of pairs of different people lies, by the card.
+
+        Args:
+            fmr: False match rate.
+
+        Returns:
+            None where the card says nothing (`python -m reid.calibrate` writes it there), or speaks of another
+            preprocessing.
+
+        Raises:
+            ValueError: When the card says something, but not of this rate.
+        """
+        return None if self._card is None else read_cosine_limit(self._card, fmr)
+
     def _cameras(self, count: int, camids: Sequence[int] | np.ndarray | None) -> np.ndarray | None:
         """Returns the camera of each crop, int64 (count,), or None when nothing is known."""
         if camids is None:
@@ -161,3 +179,18 @@ class Embedder:
                 f"camids: got {int(cameras[cameras != fixed][0])}, but {self.name} is fixed to camera {fixed}"
             )
         return cameras
+
+
+def read_cosine_limit(source: str | os.PathLike[str], fmr: float) -> float | None:
+    """Returns what `Embedder.cosine_limit` would, without opening the network.
+
+    Args:
+        source: A .safetensors or .onnx file.
+        fmr: False match rate.
+
+    Raises:
+        FileNotFoundError: When the file is missing.
+        ValueError: When the card says something, but not of this rate.
+    """
+    calibration = read_calibration(source)
+    return None if calibration is None else limit_at(calibration, fmr, Path(source).name)

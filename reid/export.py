@@ -122,6 +122,9 @@ def export_onnx(
     )
     options = card.options if camera is None else card.options | {"camera": camera}
     card = dataclasses.replace(card, num_classes=0, input_kind=input_kind, options=options)
+    if camera is not None:
+        # Its distances were those of images that each had the vector of their own camera.
+        card = dataclasses.replace(card, calibration=None)
     with atomic_path(path) as temporary:
         _write(merged, card, temporary)
         parity = _compare(network, card, temporary)

@@ -10,12 +10,14 @@ if __package__ in (None, ""):
     # Running a file puts its own folder first; the packages live in the repository's root.
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
+import numpy as np
 from accelerate import Accelerator
 from accelerate.utils import set_seed
 from rich.console import Console
 from torch import nn
 
 from reid.batch_fitting import fitting_batch_size, rehearse
+from reid.calibration import calibrate, describe_calibration
 from reid.checkpoint import Card, save_checkpoint
 from reid.config import option_values, run_entry_point, unless_told
 from reid.continual import choose_unlabelled
@@ -95,13 +97,31 @@ def _target(tests: tuple[TestSet, ...], config: TrainConfig) -> ReIDDataset:
     return dataclasses.replace(target, query=query, gallery=[s for test in tests for s in test.data.gallery])
 
 
-def _score(model: nn.Module, test: TestSet, session: Session) -> dict[str, float | int]:
-    data, size = test.data, session.config.network.preprocessing()
-    embed = Embedder.from_model(model, size, device=session.accelerator.device)
-    query = embed_samples(embed, data.query, "query", quiet=True)
-    gallery = embed_samples(embed, data.gallery, "gallery", quiet=True)
-    rankings = rank(query, gallery, data.query, data.gallery, rerank=False, cameras_known=data.cameras_known)
+def _embed(model: nn.Module, test: TestSet, session: Session) -> tuple[np.ndarray, np.ndarray]:
+    """Returns the embeddings of query and gallery."""
+    embed = Embedder.from_model(model, session.config.network.preprocessing(), device=session.accelerator.device)
+    query = embed_samples(embed, test.data.query, "query", quiet=True)
+    return query, embed_samples(embed, test.data.gallery, "gallery", quiet=True)
+
+
+def _score(features: tuple[np.ndarray, np.ndarray], test: TestSet) -> dict[str, float | int]:
+    data = test.data
+    rankings = rank(*features, data.query, data.gallery, rerank=False, cameras_known=data.cameras_known)
     return scores_of(rankings["Euclidean"].result)
+
+
+def _calibrate(
+    features: tuple[np.ndarray, np.ndarray], test: TestSet, session: Session, protocol: str
+) -> dict[str, Any] | None:
+    """Returns the distances of false match rates for the card, None where there are not two people."""
+    try:
+        record = calibrate(*features, test, protocol=protocol, seed=session.config.run.seed)
+    except ValueError as error:
+        session.say(f"note: no distances of false match rates: {error}")
+        return None
+    for line in describe_calibration(record):
+        session.say(line)
+    return record
 
 
 def _reporter(
@@ -112,7 +132,7 @@ def _reporter(
     return epoch_reporter(
         session.folder,
         trainer,
-        lambda model: _record(session, test, _score(model, test, session), protocol),
+        lambda model: _record(session, test, _score(_embed(model, test, session), test), protocol),
         _store(session, trainer),
         session.say,
         epochs=epochs,
@@ -178,8 +198,8 @@ def _continue(session: Session, source: Trainer, batch_size: int) -> None:
     _store_and_score(session, trainer, session.folder.last, adaptation.protocol, facts)
 
 
-def _store(session: Session, trainer: Callable[[], Trainer]) -> Store:
-    """Returns what writes a network of a trainer and its score records to a checkpoint."""
+def _store(session: Session, trainer: Callable[[], Trainer], calibration: dict[str, Any] | None = None) -> Store:
+    """Returns what writes a network of a trainer, its score records and distances of false match rates."""
     accelerator = session.accelerator
     launch = {"mixed_precision": accelerator.mixed_precision, "num_processes": accelerator.num_processes}
 
@@ -193,6 +213,7 @@ def _store(session: Session, trainer: Callable[[], Trainer]) -> Store:
             config=option_values(session.config) | launch,
             commit=repository_commit(),
             scores=scores,
+            calibration=calibration,
         )
         save_checkpoint(path, model.state_dict(), card)
 
@@ -214,13 +235,16 @@ def _store_and_score(session: Session, trainer: Trainer, path: Path, protocol: s
         store = _store(session, lambda: trainer)
         # Stored before it is scored: an unreadable test image must not cost the training.
         store(model, path, [])
-        records = []
+        records, calibration = [], None
         for test in session.tests:
-            scores = _score(model, test, session)
+            features = _embed(model, test, session)
+            scores = _score(features, test)
             records.append(_record(session, test, scores, protocol) | facts)
             ratios = " ".join(f"{name} {100 * scores[name]:.1f}" for name in ("Rank-1", "mAP", "mINP"))
             session.say(f"wrote {path}; {test.name}, Euclidean, {protocol}: {ratios}")
-        store(model, path, records)
+            if test is session.tests[0]:
+                calibration = _calibrate(features, test, session, protocol)
+        _store(session, lambda: trainer, calibration)(model, path, records)
         if run.eval_every:
             keep_best(session.folder, model, records[0], epoch, store)
         session.folder.write_result(records)

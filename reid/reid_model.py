@@ -49,6 +49,7 @@ class ReIDModel:
         history: A row for each epoch of the last `fit`.
         config: How it was trained last, for the card that `save` writes.
         scores: Score records of the checkpoint that it came from; a `fit` empties them.
+        calibration: The distances of false match rates on that checkpoint's card; a `fit` makes them None.
     """
 
     def __init__(
@@ -83,6 +84,7 @@ class ReIDModel:
         self.history: list[dict[str, float]] = []
         self.config: dict[str, Any] = {}
         self.scores: list[dict[str, Any]] = []
+        self.calibration: dict[str, Any] | None = None
         self._embedder: Embedder | None = None
 
     @classmethod
@@ -107,7 +109,7 @@ class ReIDModel:
         model, card = load_model(Path(path), with_classifier=False)
         loaded = cls.__new__(cls)
         loaded._set(model, card.backbone, card.options, card.preprocessing, device, 0)
-        loaded.config, loaded.scores = card.config, card.scores
+        loaded.config, loaded.scores, loaded.calibration = card.config, card.scores, card.calibration
         return loaded
 
     load = from_checkpoint
@@ -216,7 +218,7 @@ class ReIDModel:
         }
         model.load_state_dict(model.state_dict() | old)
         self.model, self.options, self._embedder = model, options, None
-        self.history, self.scores = [], []
+        self.history, self.scores, self.calibration = [], [], None
 
     def embed(self, images: Sequence[np.ndarray], camids: Sequence[int] | np.ndarray | None = None) -> np.ndarray:
         """Embeds crops.
@@ -246,6 +248,7 @@ class ReIDModel:
             config=self.config,
             commit=repository_commit(),
             scores=self.scores,
+            calibration=self.calibration,
         )
         save_checkpoint(path, self.model.state_dict(), card)
 

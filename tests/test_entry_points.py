@@ -12,6 +12,7 @@ ENTRY_POINTS = (
     "reid/image_reid_train.py",
     "reid/image_reid_inference.py",
     "reid/video_reid_train.py",
+    "reid/calibrate.py",
     "reid/compare.py",
     "reid/robustness.py",
     "reid/export.py",
@@ -21,6 +22,7 @@ ENTRY_POINTS = (
 )
 # What is asked for before anything else is looked at.
 REQUIRED = {
+    "reid/calibrate.py": ["a.onnx", "--root", "."],
     "reid/compare.py": ["a.onnx", "b.onnx", "--root", "."],
     "reid/robustness.py": ["--root", "."],
 }
@@ -64,6 +66,7 @@ def test_errors_are_one_line_without_a_traceback(repository: Path, run_python: R
         ("reid/image_reid_inference.py", ["--root", tmp_path, "--ckpt", tmp_path / "absent.onnx"]),
         ("reid/video_reid_train.py", ["--dataset", "mars", "--root", tmp_path, "--out", tmp_path / "out"]),
         ("reid/compare.py", [tmp_path / "a.onnx", tmp_path / "b.onnx", "--root", tmp_path]),
+        ("reid/calibrate.py", [tmp_path / "absent.onnx", "--root", tmp_path]),
         ("reid/export.py", ["--ckpt", tmp_path / "absent.safetensors", "--out", tmp_path / "m.onnx"]),
         ("tracking/mot16_benchmark.py", ["--gt", tmp_path, "--out", tmp_path / "out"]),
     ):

@@ -6,7 +6,7 @@ python tracking/mot16_benchmark.py --gt DIR --detections DIR --tracking-method s
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from reid.files import write_json
 from reid.records import file_sha256, score_record
 from tracking import build_tracker, tracker_options
+from tracking.appearance_gate import Gate, find_gate
 from tracking.embedding_cache import embed_detections
 from tracking.evaluation import evaluate_mot, print_scores
 from tracking.offline import OfflineFlags, OfflineOptions, offline_options, refine
@@ -43,6 +44,8 @@ class Mot16BenchmarkConfig(TrackerFlags, OfflineFlags):
         tracking_method: Trackers, one or more: botsort, bytetrack, deepocsort, deepsort, ocsort, reidsort, sort,
             strongsort, strongsort++.
         reid: Checkpoint (.safetensors or .onnx) that embeds the crops; features in .npy files give way to it.
+        gate_fmr: False match rate at which the card of --reid tells the highest appearance distance (max_cosine of
+            botsort, deepsort, strongsort); 0.03 unless told, where the card has it. See python -m reid.calibrate.
         sequences: Only these sequences, by the name of their detections or ground truth.
         sequence_map: Pairs of detection name and ground-truth name, where neither name nor number tells them.
         detection_columns: 7 or 10, for .npy files that do not tell.
@@ -56,6 +59,7 @@ class Mot16BenchmarkConfig(TrackerFlags, OfflineFlags):
     detections: Path | None = None
     tracking_method: tuple[str, ...] = ("strongsort",)
     reid: Path | None = None
+    gate_fmr: float | None = None
     sequences: tuple[str, ...] | None = None
     sequence_map: dict[str, str] | None = None
     detection_columns: int | None = None
@@ -104,6 +108,11 @@ def run_benchmark(config: Mot16BenchmarkConfig) -> dict[str, Any]:
     Raises:
         ValueError: When the options, a file or the data are wrong; the message says what to do.
     """
+    build_trackers(config)  # what is wrong with the options is said before anything is read
+    gate = _gate(config)
+    if gate is not None:
+        print(f"appearance limit: {gate}")
+        config = replace(config, max_cosine=gate.max_cosine, gate_fmr=None)
     trackers = build_trackers(config)
     offline = {method: offline_options(method, config) for method in trackers}
     sequences, sources = _load(config)
@@ -122,12 +131,20 @@ def run_benchmark(config: Mot16BenchmarkConfig) -> dict[str, Any]:
         scores["offline"] = {
             key: str(value) if isinstance(value, Path) else value for key, value in vars(offline[method]).items()
         }
+        if gate is not None and "max_cosine" in scores["options"]:
+            scores["gate"] = str(gate)
         gt = config.gt.resolve()
         records[method] = score_record(
             scores, protocol="inductive", dataset=gt.parent.name, split=gt.name, seed=None, checkpoint=config.reid
         )
     write_json(config.out / "result.json", records)
     return records
+
+
+def _gate(config: Mot16BenchmarkConfig) -> Gate | None:
+    """Returns where the highest appearance distance comes from, None where there is none."""
+    options = [tracker_options(method) for method in config.tracking_method] if config.appearance else []
+    return find_gate(options, reid=config.reid, max_cosine=config.max_cosine, gate_fmr=config.gate_fmr)
 
 
 def _load(config: Mot16BenchmarkConfig) -> tuple[dict[str, Sequence], dict[str, SequenceDetections]]:

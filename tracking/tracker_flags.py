@@ -22,7 +22,7 @@ class TrackerFlags:
         high_confidence: ByteTrack, BoT-SORT, ReidSort: detections above are strong, which meet tracks first.
         new_confidence: ByteTrack, BoT-SORT, ReidSort: least confidence with which a track begins.
         max_cosine: DeepSORT, StrongSORT: highest appearance distance, before 0.05 for the motion cost. BoT-SORT:
-            looks farther apart than this say nothing.
+            looks farther apart than this say nothing. Unless told, from the network's card where that knows it.
         ema: DeepSORT, StrongSORT: moving average of the appearance; without it, the nearest of the last ones.
         ema_momentum: Weight of the past in the moving average of the appearance.
         gallery_size: DeepSORT, StrongSORT: how many past appearances are kept without the average.

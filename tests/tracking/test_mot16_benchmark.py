@@ -140,6 +140,25 @@ def test_crops_are_embedded_once_for_all_runs(world: Path, tmp_path: Path, monke
     assert {row.split(",")[1] for row in rows} == {"1"}
 
 
+def test_the_networks_card_sets_the_appearance_limit(world: Path, tmp_path: Path, monkeypatch, capsys) -> None:
+    import reid.embedder
+
+    monkeypatch.setattr(reid.embedder, "Embedder", FakeEmbedder)
+    monkeypatch.setattr(reid.embedder, "read_cosine_limit", lambda path, fmr: {0.03: 0.55, 0.001: 0.2}[fmr])
+    (tmp_path / "model.onnx").write_text("weights")
+    options = {"reid": tmp_path / "model.onnx", "cache": tmp_path / "cache", "tracking_method": ("botsort", "sort")}
+    for told, limit, source in (
+        ({}, 0.55, "card of model.onnx, false match rate 0.03"),
+        ({"gate_fmr": 0.001}, 0.2, "card of model.onnx, false match rate 0.001"),
+        ({"max_cosine": 0.4}, 0.4, "--max-cosine"),
+    ):
+        records = run_benchmark(config(world, tmp_path / "out", **options, **told))
+        assert records["botsort"]["scores"]["options"]["max_cosine"] == limit
+        assert records["botsort"]["scores"]["gate"] == f"{limit:.3f} ({source})"
+        assert "gate" not in records["sort"]["scores"]
+        assert f"appearance limit: {limit:.3f} ({source})" in capsys.readouterr().out
+
+
 def test_without_appearance_with_camera_motion_and_a_filter(world: Path, tmp_path: Path, capsys) -> None:
     options = {"appearance": False, "camera_motion": True, "sequences": ("MOT16-05",)}
     records = run_benchmark(config(world, tmp_path, **options))
