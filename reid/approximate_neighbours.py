@@ -27,6 +27,12 @@ _BLOCK = 512
 Search = Callable[[NDArray[np.int64], int, int, int | None], NDArray[Any]]
 
 
+def require_faiss(method: str) -> None:
+    """Raises a ModuleNotFoundError that says what to do when faiss is missing."""
+    if importlib.util.find_spec("faiss") is None:
+        raise ModuleNotFoundError(f"neighbours: {method} needs faiss; install faiss-cpu, or take exact")
+
+
 def approximate_neighbours(
     features: NDArray[np.float32],
     norms: NDArray[np.float32],
@@ -52,8 +58,7 @@ def approximate_neighbours(
     Raises:
         ModuleNotFoundError: When faiss is missing.
     """
-    if importlib.util.find_spec("faiss") is None:
-        raise ModuleNotFoundError(f"neighbours: {method} needs faiss; install faiss-cpu, or take exact")
+    require_faiss(method)
     num = len(features)
     random = np.random.default_rng(seed)
     search = _SEARCHES[method](features, norms, seed)

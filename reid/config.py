@@ -161,6 +161,6 @@ def run_entry_point(main: Callable[[Config], None], config_class: type[Config]) 
     """Parses the command line and runs `main`; errors of the user end with one line and exit code 2."""
     try:
         main(parse_config(config_class))
-    except (ValueError, OSError, FloatingPointError) as error:
+    except (ValueError, OSError, FloatingPointError, ModuleNotFoundError) as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)

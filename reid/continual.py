@@ -22,7 +22,7 @@ from reid.data.images import Preprocessing
 from reid.data.unlabelled import read_unlabelled, shared_images
 from reid.losses import CombinedLoss
 from reid.models.cameras import CameraVectors
-from reid.pseudo_labels import OUTLIER, PseudoLabels, cluster, purity
+from reid.pseudo_labels import OUTLIER, PseudoLabels, check_backend, cluster, purity
 
 Say = Callable[[str], None]
 
@@ -89,7 +89,9 @@ def choose_unlabelled(target: ReIDDataset, options: ContinualOptions) -> Unlabel
     Raises:
         FileNotFoundError: When the folder is missing.
         ValueError: When the folder holds no image, or an option is about cameras that are unknown.
+        ModuleNotFoundError: When the images cannot be clustered as asked for.
     """
+    check_backend(options.cluster_backend or "auto")
     unlabelled = _chosen(target, options)
     if options.camera_bias is not None and not unlabelled.cameras_known:
         raise ValueError(

@@ -33,6 +33,7 @@ from reid.files import write_json
 from reid.histogram import ColourHistogram
 from reid.inference_options import InferenceConfig, SourceOptions
 from reid.nearest_lists import write_nearest
+from reid.neighbour_search import check_search
 from reid.pictures import draw_cmc, draw_ranked_lists
 from reid.post_processing import TestFeatures, describe_steps, needs_training, post_process, strictest
 from reid.records import score_record
@@ -97,6 +98,8 @@ def _open_source(options: SourceOptions) -> tuple[EmbedFunction, str]:
 def _open(config: InferenceConfig) -> Session:
     """Opens network and data, and refuses what cannot be done with them before anything is embedded."""
     console = Console()
+    ranking = config.ranking()
+    check_search(ranking.neighbours, ranking.device)
     embed, protocol = _open_source(config.source)
 
     def say(text: str) -> None:

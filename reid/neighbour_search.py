@@ -6,7 +6,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from reid.approximate_neighbours import approximate_neighbours
+from reid.approximate_neighbours import approximate_neighbours, require_faiss
 from reid.exact_rows import smallest as smallest
 from reid.neighbours import ZERO_SHARE, Neighbours, nearest_neighbours
 
@@ -50,12 +50,9 @@ def find_neighbours(
         ValueError: When a method or device is unknown or they do not go together, squared norms overflow, or k < 1.
         ModuleNotFoundError: When faiss is asked for and missing.
     """
-    if method not in METHODS:
-        raise ValueError(f"neighbours: got {method!r}, allowed: {', '.join(METHODS)}")
+    check_search(method, device)
     if device == "cpu" and method == "exact":
         return nearest_neighbours(features, k, num_query, threads)
-    if device != "cpu" and method != "exact":
-        raise ValueError(f"device: got {device!r} with neighbours {method!r}, allowed: cpu, or neighbours exact")
     if min(k, len(features)) < 1:
         raise ValueError(f"k: got {k} for {len(features)} items, allowed: 1 or more of each")
     norms = np.einsum("nd,nd->n", features, features)
@@ -65,6 +62,23 @@ def find_neighbours(
     if method == "exact":
         return _on_device(features, k, num_query, _open_device(device))
     return approximate_neighbours(features, norms, k, num_query, method, threads, seed, say)
+
+
+def check_search(method: str, device: str) -> None:
+    """Refuses what `find_neighbours` cannot do on this machine, before there are features.
+
+    Raises:
+        ValueError: When a method or device is unknown or they do not go together.
+        ModuleNotFoundError: When faiss is asked for and missing.
+    """
+    if method not in METHODS:
+        raise ValueError(f"neighbours: got {method!r}, allowed: {', '.join(METHODS)}")
+    if device != "cpu" and method != "exact":
+        raise ValueError(f"device: got {device!r} with neighbours {method!r}, allowed: cpu, or neighbours exact")
+    if method != "exact":
+        require_faiss(method)
+    elif device != "cpu":
+        _open_device(device)
 
 
 def _open_device(name: str) -> Any:

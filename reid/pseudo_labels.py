@@ -166,11 +166,21 @@ def _numbered(labels: NDArray[np.int64]) -> NDArray[np.int64]:
     return names[inverse]
 
 
-def _dbscan(graph: csr_matrix, eps: float, min_samples: int, backend: Backend) -> NDArray[np.int64]:
+def check_backend(backend: str) -> None:
+    """Refuses a backend that is unknown or missing, before there are features.
+
+    Raises:
+        ValueError: When it is unknown.
+        ModuleNotFoundError: When cuML is asked for and missing.
+    """
     if backend not in BACKENDS:
         raise ValueError(f"backend: got {backend!r}, allowed: {', '.join(BACKENDS)}")
     if backend == "cuml" and importlib.util.find_spec("cuml") is None:
         raise ModuleNotFoundError("backend: cuml is not installed; requirements-gpu.txt names it, or take scikit-learn")
+
+
+def _dbscan(graph: csr_matrix, eps: float, min_samples: int, backend: Backend) -> NDArray[np.int64]:
+    check_backend(backend)
     if backend == "cuml" or (backend == "auto" and graph.shape[0] <= _LARGEST_DENSE and _has_cuml()):
         return _dbscan_on_gpu(graph, eps, min_samples)
     from sklearn.cluster import DBSCAN

@@ -5,7 +5,7 @@ from typing import Annotated, Any, ClassVar
 import pytest
 import tyro
 
-from reid.config import parse_config, unless_told
+from reid.config import parse_config, run_entry_point, unless_told
 
 
 @dataclasses.dataclass(frozen=True)
@@ -95,6 +95,19 @@ def test_bad_files_are_refused(tmp_path: Path, text: str, message: str) -> None:
     (tmp_path / "o.yaml").write_text(text)
     with pytest.raises(ValueError, match=message):
         parse_config(Options, ["--config", str(tmp_path / "o.yaml")])
+
+
+@pytest.mark.parametrize("error", [ValueError, FileNotFoundError, FloatingPointError, ModuleNotFoundError])
+def test_errors_of_the_user_are_one_line(
+    error: type[Exception], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def main(options: Options) -> None:
+        raise error("neighbours: hnsw needs faiss")
+
+    monkeypatch.setattr("sys.argv", ["program"])
+    with pytest.raises(SystemExit) as raised:
+        run_entry_point(main, Options)
+    assert raised.value.code == 2 and capsys.readouterr().err == "error: neighbours: hnsw needs faiss\n"
 
 
 def test_missing_file_and_unknown_option_are_refused(capsys: pytest.CaptureFixture[str]) -> None:

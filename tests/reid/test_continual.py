@@ -298,3 +298,9 @@ def test_processes_share_the_work(
         assert first == second and max(first[0]) == 5 and seen == [27, 27]
         first, second = pool.map(process, (0, 1), (40, 40))
         assert first == second and "raise eps" in first
+
+
+def test_a_missing_backend_is_noticed_before_the_training(data: ReIDDataset, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(ModuleNotFoundError, match="cuml is not installed"):
+        choose_unlabelled(data, dataclasses.replace(OPTIONS, cluster_backend="cuml"))

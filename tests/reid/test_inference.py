@@ -207,6 +207,7 @@ def test_neighbours_and_device_act(
         assert ("recall" in told) == ("neighbours" in options)
     with pytest.raises(ValueError, match="device: got 'nowhere'"):
         score(noisy_market, tmp_path, ckpt=checkpoint, rerank_device="nowhere")
+    assert capsys.readouterr().out == ""  # nothing was embedded for it
 
 
 def test_single_shot_is_a_table_of_its_own(
