@@ -1,4 +1,4 @@
-"""What a tracker decided and at which costs, for those who ask why. Without a log, a tracker sees only that it has none.
+"""What a tracker decided and at which costs, for those who ask why. Without a log, a tracker sees that it has none.
 
 A tracker is deterministic, so that nothing need be written down while it runs: the same detections, tracked again with
 a log (`tracking.run_record` keeps them), decide the same.

@@ -10,13 +10,16 @@ import numpy as np
 import pytest
 import trackeval
 
-from reid.data.mot import read_ground_truth, read_results, write_results
+from reid.data.mot import read_results, write_results
 from tracking import build_tracker
 from tracking.evaluation import evaluate_mot
 from tracking.runner import track_sequence
 from tracking.sequences import read_sequence
 from tracking.sources import deepsort_npy_source
 from tracking.trackeval_scores import COUNTS, RATIOS, ScoreTask, score_tasks
+
+Make = Callable[..., None]
+Run = Callable[..., subprocess.CompletedProcess[str]]
 
 
 def trackeval_scores(gt: Path, results: Path, names: list[str], benchmark: str) -> dict[str, dict[str, float]]:
@@ -55,36 +58,8 @@ def assert_same(gt: Path, results: Path, benchmark: str = "MOT16", processes: in
     return theirs
 
 
-def disturb(truth: Path, result: Path, rng: np.random.Generator, separator: str = ",") -> None:
-    """Writes a result with misses, moved boxes, false boxes and identities that change."""
-    rows = read_ground_truth(truth)
-    keep = rng.random(len(rows.frame)) < 0.8
-    size = rows.xywh[:, [2, 3, 2, 3]]
-    xywh = np.maximum(rows.xywh + rng.normal(0, 0.08, rows.xywh.shape) * size, 1)
-    xywh[rng.random(len(xywh)) < 0.05, :2] += 300
-    track_id = rows.track_id + 1000 * (rows.frame // 40 % 2) * (rows.track_id % 3 == 0)
-    write_results(result, rows.frame[keep], track_id[keep], xywh[keep], rng.random(int(keep.sum())))
-    if separator != ",":
-        result.write_text(result.read_text().replace(",", separator))
-
-
-def random_sequence(folder: Path, rng: np.random.Generator, mot15: bool = False) -> None:
-    (folder / "gt").mkdir(parents=True)
-    rows = []
-    for identity in range(1, 13):
-        left, top = rng.uniform(0, 600, 2)
-        step = rng.normal(0, 3, 2)
-        kind = 1 if identity < 9 else (2, 6, 7, 3)[identity - 9]
-        for frame in range(int(rng.integers(1, 20)), int(rng.integers(40, 90))):
-            box = f"{frame},{identity},{left + step[0] * frame:.1f},{top + step[1] * frame:.1f},40,100"
-            flag = int(kind == 1 and rng.random() < 0.95)
-            rows.append(f"{box},{flag},-1,-1,-1" if mot15 else f"{box},{flag},{kind},1")
-    (folder / "gt" / "gt.txt").write_text("\n".join(rows) + "\n")
-    (folder / "seqinfo.ini").write_text("[Sequence]\nseqLength=90\n")
-
-
 @pytest.mark.parametrize("benchmark", ["MOT15", "MOT16", "MOT20"])
-def test_random_sequences(benchmark: str, tmp_path: Path) -> None:
+def test_random_sequences(benchmark: str, tmp_path: Path, disturb: Make, random_sequence: Make) -> None:
     rng = np.random.default_rng(7)
     gt, results = tmp_path / "gt", tmp_path / "results"
     results.mkdir()
@@ -96,7 +71,7 @@ def test_random_sequences(benchmark: str, tmp_path: Path) -> None:
     assert 0.2 < scores["COMBINED"]["HOTA"] < 0.8 and scores["COMBINED"]["IDSW"] > 0 and scores["C"]["CLR_TP"] == 0
 
 
-def test_rules_of_the_benchmarks_differ(tmp_path: Path) -> None:
+def test_rules_of_the_benchmarks_differ(tmp_path: Path, disturb: Make, random_sequence: Make) -> None:
     rng = np.random.default_rng(7)
     random_sequence(tmp_path / "gt" / "A", rng)
     results = tmp_path / "results"
@@ -111,7 +86,7 @@ def test_rules_of_the_benchmarks_differ(tmp_path: Path) -> None:
         evaluate_mot(tmp_path / "gt", results, processes=0)
 
 
-def test_what_trackeval_stumbles_over_is_scored(tmp_path: Path) -> None:
+def test_what_trackeval_stumbles_over_is_scored(tmp_path: Path, disturb: Make, random_sequence: Make) -> None:
     """Blank lines, mixed separators and identities of 40 bits; TrackEval aborts, or asks for terabytes."""
     rng = np.random.default_rng(7)
     random_sequence(tmp_path / "gt" / "A", rng)
@@ -127,7 +102,7 @@ def test_what_trackeval_stumbles_over_is_scored(tmp_path: Path) -> None:
     assert evaluate_mot(tmp_path / "gt", tmp_path / "odd")["COMBINED"] == expected
 
 
-def test_results_in_memory_score_as_files_do(tmp_path: Path) -> None:
+def test_results_in_memory_score_as_files_do(tmp_path: Path, disturb: Make, random_sequence: Make) -> None:
     rng = np.random.default_rng(7)
     random_sequence(tmp_path / "gt" / "A", rng)
     disturb(tmp_path / "gt" / "A" / "gt" / "gt.txt", tmp_path / "A.txt", rng)
@@ -159,7 +134,7 @@ def test_real_detections_tracked(shared_data: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.real_data
-def test_frames_without_an_image_do_not_count(shared_data: Path, tmp_path: Path) -> None:
+def test_frames_without_an_image_do_not_count(shared_data: Path, tmp_path: Path, disturb: Make) -> None:
     """TrackEval knows no images, so its own call gets results that end where the images do."""
     gt, results, cut = shared_data / "mot17-mini" / "train", tmp_path / "results", tmp_path / "cut"
     rng = np.random.default_rng(0)
@@ -175,7 +150,7 @@ def test_frames_without_an_image_do_not_count(shared_data: Path, tmp_path: Path)
 
 @pytest.mark.slow
 @pytest.mark.real_data
-def test_all_seven_sequences_of_mot16(shared_data: Path, tmp_path: Path) -> None:
+def test_all_seven_sequences_of_mot16(shared_data: Path, tmp_path: Path, disturb: Make) -> None:
     gt, results = shared_data / "mot16" / "train", tmp_path / "results"
     rng = np.random.default_rng(0)
     for folder in sorted(gt.iterdir()):
@@ -183,7 +158,7 @@ def test_all_seven_sequences_of_mot16(shared_data: Path, tmp_path: Path) -> None
     assert len(assert_same(gt, results, processes=2)) == 8
 
 
-def test_the_benchmark_of_speed(tmp_path: Path, run_python: Callable[..., subprocess.CompletedProcess[str]]) -> None:
+def test_the_benchmark_of_speed(tmp_path: Path, run_python: Run, random_sequence: Make) -> None:
     rng = np.random.default_rng(7)
     for name in ("A", "B"):
         random_sequence(tmp_path / "gt" / name, rng)
