@@ -12,6 +12,7 @@ from safetensors.torch import save_file
 
 from reid.data.images import Preprocessing
 from reid.files import atomic_path, write_json
+from reid.zoo_entries import resolve_source
 
 CARD_KEY = "card"
 
@@ -90,11 +91,15 @@ def save_checkpoint(path: str | os.PathLike[str], state: dict[str, torch.Tensor]
 def load_checkpoint(path: str | os.PathLike[str]) -> tuple[dict[str, torch.Tensor], Card]:
     """Reads weights (on the CPU) and card; no code of the file runs.
 
+    Args:
+        path: The file, or "zoo:NAME".
+
     Raises:
         FileNotFoundError: When there is no such file.
-        ValueError: When the file is truncated, is no safetensors file or has no card.
+        ValueError: When the file is truncated, is no safetensors file or has no card, or the zoo has no such network.
     """
-    if not Path(path).is_file():
+    path = resolve_source(path)
+    if not path.is_file():
         raise FileNotFoundError(f"{path}: no such checkpoint")
     try:
         with safe_open(path, framework="pt", device="cpu") as file:

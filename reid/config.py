@@ -11,6 +11,8 @@ from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 import tyro
 import yaml
 
+from reid.zoo_entries import PREFIX, resolve_source
+
 Config = TypeVar("Config")
 
 
@@ -19,15 +21,16 @@ def parse_config(config_class: type[Config], arguments: Sequence[str] | None = N
 
     `--config FILE.yaml` may stand anywhere and gives defaults; what the command line says itself wins. Unknown options
     end the program with the known ones, like every error of the command line. A flag that may be left out (bool | None)
-    is said like any other, --x or --no-x, or as --x True.
+    is said like any other, --x or --no-x, or as --x True. A path may be "zoo:NAME", a network of the zoo.
 
     Args:
         config_class: A frozen dataclass; its docstring and field docstrings are the help.
         arguments: The command line without the program; None takes the program's own.
 
     Raises:
-        ValueError: When the YAML file is unreadable or holds unknown keys, a number is NaN or infinity, or the command
-            line names a list without a value and no file gives one.
+        FileNotFoundError: When the file of a network of the zoo is not on this machine.
+        ValueError: When the YAML file is unreadable or holds unknown keys, a number is NaN or infinity, the zoo has no
+            such network, or the command line names a list without a value and no file gives one.
         SystemExit: With status 2, as for the command line, when a value has the wrong type.
     """
     left = list(sys.argv[1:] if arguments is None else arguments)
@@ -51,6 +54,21 @@ def parse_config(config_class: type[Config], arguments: Sequence[str] | None = N
         numbers = value if isinstance(value, list) else [value]
         if any(isinstance(number, float) and not math.isfinite(number) for number in numbers):
             raise ValueError(f"{name}: got {value}, allowed: finite numbers")
+    return _with_zoo_files(config)
+
+
+def _with_zoo_files(config: Any) -> Any:
+    """Puts the file in the place of each path that is "zoo:NAME", a network of the zoo."""
+    if dataclasses.is_dataclass(config) and not isinstance(config, type):
+        values = {field.name: getattr(config, field.name) for field in dataclasses.fields(config) if field.init}
+        found = {name: _with_zoo_files(value) for name, value in values.items()}
+        changed = {name: value for name, value in found.items() if value is not values[name]}
+        return dataclasses.replace(config, **changed) if changed else config
+    if isinstance(config, tuple):
+        paths = tuple(map(_with_zoo_files, config))
+        return config if all(new is old for new, old in zip(paths, config)) else paths
+    if isinstance(config, Path) and str(config).startswith(PREFIX):
+        return resolve_source(config)
     return config
 
 

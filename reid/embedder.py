@@ -9,6 +9,7 @@ import numpy as np
 
 from reid.cosine_limits import limit_at, read_calibration
 from reid.data.images import Preprocessing
+from reid.zoo_entries import resolve_source
 
 # Maps uint8 (N, 3, H, W) and camids int64 (N,) or None to float (N, D).
 Backend = Callable[[np.ndarray, np.ndarray | None], np.ndarray]
@@ -19,8 +20,9 @@ class Embedder:
     """Turns RGB crops of any size into embeddings of norm 1.
 
     Args:
-        source: A .safetensors checkpoint of this project or an .onnx file. An .onnx file without a card must take
-            (N, 3, H, W) with fixed H and W; ImageNet's mean and standard deviation are assumed then, or those given.
+        source: A .safetensors checkpoint of this project, "zoo:NAME" for one of the zoo (`python -m reid.models.zoo
+            list`), or an .onnx file. An .onnx file without a card must take (N, 3, H, W) with fixed H and W; ImageNet's
+            mean and standard deviation are assumed then, or those given.
         device: "auto" (CUDA when there is one), "cpu", "cuda" or "cuda:N".
         precision: "fp32", "bf16" or "fp16" (autocast) for checkpoints; an .onnx file has its own.
         batch_size: Crops a forward pass.
@@ -51,7 +53,7 @@ class Embedder:
         threads: int | None = None,
         camera: int | None = None,
     ) -> None:
-        path = Path(source)
+        path = resolve_source(source)
         if precision not in PRECISIONS:
             raise ValueError(f"precision: got {precision!r}, allowed: {', '.join(PRECISIONS)}")
         backend: Backend
@@ -185,12 +187,13 @@ def read_cosine_limit(source: str | os.PathLike[str], fmr: float) -> float | Non
     """Returns what `Embedder.cosine_limit` would, without opening the network.
 
     Args:
-        source: A .safetensors or .onnx file.
+        source: A .safetensors or .onnx file, or "zoo:NAME".
         fmr: False match rate.
 
     Raises:
         FileNotFoundError: When the file is missing.
         ValueError: When the card says something, but not of this rate.
     """
-    calibration = read_calibration(source)
-    return None if calibration is None else limit_at(calibration, fmr, Path(source).name)
+    path = resolve_source(source)
+    calibration = read_calibration(path)
+    return None if calibration is None else limit_at(calibration, fmr, path.name)

@@ -12,11 +12,15 @@ import pytest
 import torch
 
 from reid.checkpoint import Card, load_checkpoint, save_checkpoint
+from reid.config import parse_config
 from reid.data.images import Preprocessing
 from reid.embedder import Embedder
+from reid.inference_options import InferenceConfig
 from reid.models import build_model
 from reid.models.zoo import differences, main, verify
 from reid.records import file_sha256
+from reid.reid_model import ReIDModel
+from reid.robustness import RobustnessConfig
 from reid.zoo_entries import ZOO, ZooEntry, brief_scores, read_zoo, resolve_source, write_zoo
 from reid.zoo_fetch import by_hand, fetch
 
@@ -114,6 +118,25 @@ def test_names_become_files(zoo: Path) -> None:
     write_zoo({"small": dataclasses.replace(ENTRY, url="http://there/small.pth")}, zoo)
     with pytest.raises(FileNotFoundError, match=r"zoo:small is not there: python -m reid\.models\.zoo fetch small"):
         resolve_source("zoo:small", zoo)
+
+
+def test_names_are_taken_wherever_a_file_is(zoo: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    # The zoo's own file is a default argument of those who read it.
+    monkeypatch.setattr(resolve_source, "__defaults__", (zoo,))
+    image = np.random.default_rng(0).integers(0, 256, (64, 32, 3), np.uint8)
+    path = zoo.parent / "small.safetensors"
+    expected = Embedder(path, device="cpu")([image])
+    assert np.array_equal(Embedder("zoo:small", device="cpu")([image]), expected)
+    assert np.array_equal(ReIDModel.from_checkpoint("zoo:small", device="cpu")([image]), expected)
+    assert load_checkpoint("zoo:small")[1].backbone == "osnet_x0_25"
+    inference = parse_config(InferenceConfig, ["--root", ".", "--ckpt", "zoo:small"])
+    assert inference.source.ckpt == path
+    robustness = parse_config(RobustnessConfig, ["--root", ".", "--ckpt", "zoo:small", "other.onnx"])
+    assert robustness.ckpt == (path, Path("other.onnx"))
+    with pytest.raises(ValueError, match="zoo: got 'other', allowed: small"):
+        parse_config(InferenceConfig, ["--root", ".", "--ckpt", "zoo:other"])
+    with pytest.raises(ValueError, match="zoo: got 'other', allowed: small"):
+        Embedder("zoo:other")
 
 
 def test_list_show_verify(zoo: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
