@@ -88,8 +88,8 @@ class ReIDLite(nn.Module):
     """A trunk in the shapes of MobileNetV4-conv-small (arXiv 2404.10518) and this project's head.
 
     Dense convolutions of 3 x 3 down to an eighth of the input, where depthwise ones would wait for memory; universal
-    inverted bottlenecks behind them; ReLU throughout. Kernels of 3 and more have branches in training, which
-    `reid.models.reparameterise.reparameterise` merges.
+    inverted bottlenecks behind them; ReLU throughout. Kernels of 3 and more, but the first one, have branches in
+    training, which `reid.models.reparameterise.reparameterise` merges.
 
     Deviations from MobileNetV4: the last stage keeps the resolution of the map; the map is widened to the size of
     the embeddings before the pooling, where it has 960 channels before it and 1280 behind; BNNeck.
@@ -121,7 +121,9 @@ class ReIDLite(nn.Module):
             raise ValueError(f"embedding_size: got {embedding_size}, allowed: multiples of 16")
         stem, early, late = (scaled(channels, width_factor) for channels in (32, 96, 64))
         self.stem = nn.Sequential(
-            BranchedConv(3, stem, 3, 2, branches=branches),
+            # No branches: on CPUs the gradient of a strided 1 x 1 kernel on so few channels writes beyond its memory
+            # (torch 2.15 with oneDNN 3, channels last).
+            BranchedConv(3, stem, 3, 2, branches=False),
             BranchedConv(stem, stem, 3, 2, branches=branches),
             BranchedConv(stem, stem),
             BranchedConv(stem, early, 3, 2, branches=branches),

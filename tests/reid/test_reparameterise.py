@@ -128,6 +128,8 @@ def test_reidlite_has_the_strides_and_channels_that_it_says() -> None:
     shapes = [shape for stage in STAGES for shape in stage]
     blocks = [module for module in model.modules() if isinstance(module, UniversalBlock)]
     assert len(blocks) == len(shapes) == 12 and sum(block.shortcut for block in blocks) == 10
+    # What three channels did to the heap of a training on a CPU.
+    assert isinstance(model.stem[0], BranchedConv) and model.stem[0].point is None
     assert [scaled(32, factor) for factor in (0.25, 0.75, 1.0, 1.25)] == [16, 32, 32, 48]
 
 
