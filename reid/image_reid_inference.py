@@ -229,6 +229,8 @@ def _records(
             "images_per_second": images_per_second,
             "cmc": [float(value) for value in ranking.result.cmc],
         }
+        if config.source.height is not None:
+            record["input"] = [config.source.height, config.source.width]
         if name == "Jaccard":
             options = config.ranking()
             record |= {"neighbours": options.neighbours, "rerank_device": options.device}

@@ -76,9 +76,9 @@ class SourceOptions:
     batch_size: int = 64
     """Images a forward pass."""
     height: int | None = None
-    """Rows of the input, for an .onnx file that does not say; needs --width."""
+    """Rows of the input, in the place of the training's, or for an .onnx file that does not say; needs --width."""
     width: int | None = None
-    """Columns of the input, for an .onnx file that does not say; needs --height."""
+    """Its columns; needs --height."""
     flip: bool = False
     """Averages the features of an image and its mirror image. Inductive."""
     multi_crop: float | None = None

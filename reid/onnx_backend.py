@@ -1,5 +1,6 @@
 """ONNX files run by onnxruntime, those of others included."""
 
+import dataclasses
 import json
 from pathlib import Path
 from typing import Any
@@ -104,8 +105,8 @@ def open_onnx(
     """Opens an ONNX file for embedding.
 
     Returns:
-        The backend, the preprocessing (given, from the card inside, or assumed from the input's shape), and the only
-        batch size that it takes, or None.
+        The backend, the preprocessing (of the card inside, in the size that was given, if any; given; or assumed from
+        the input's shape), and the only batch size that it takes, or None.
 
     Raises:
         ValueError: When the input is not one (N, 3, H, W) or its size is unknown.
@@ -126,7 +127,10 @@ def open_onnx(
             card = json.loads(metadata[CARD_KEY])
             camera = card.get("options", {}).get("camera")
             protocol = training_protocol(card.get("scores", []))
-            preprocessing = preprocessing or Preprocessing.from_dict(card["preprocessing"])
+            found = Preprocessing.from_dict(card["preprocessing"])
+            # As for checkpoints: another size, but the mean and deviation that the network was trained with.
+            size = preprocessing or found
+            preprocessing = dataclasses.replace(found, height=size.height, width=size.width)
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             if preprocessing is None:
                 raise ValueError(f"{path}: its card cannot be read ({error}); give preprocessing=") from error

@@ -1,3 +1,4 @@
+import json
 from pathlib import Path
 
 import numpy as np
@@ -129,7 +130,6 @@ def test_foreign_onnx_files(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="no fixed input size"):
         Embedder(tmp_path / "open.onnx")
     assert Embedder(tmp_path / "open.onnx", preprocessing=SIZE)(crops(2)).shape == (2, 3)
-    write_onnx(tmp_path / "flat.onnx", [1, 1, 32, 16])
     model = onnx.load(str(tmp_path / "open.onnx"))
     model.metadata_props.add(key="card", value='{"preprocessing": {"height": 64}}')
     onnx.save(model, str(tmp_path / "carded.onnx"))
@@ -138,6 +138,20 @@ def test_foreign_onnx_files(tmp_path: Path) -> None:
     write_onnx(tmp_path / "flat.onnx", [1, 1, 32, 16])
     with pytest.raises(ValueError, match="one of shape"):
         Embedder(tmp_path / "flat.onnx")
+
+
+def test_another_size_keeps_the_mean_and_deviation_of_the_training(tmp_path: Path) -> None:
+    write_onnx(tmp_path / "open.onnx", ["n", 3, "h", "w"])
+    own = Preprocessing(64, 32, mean=(0.5, 0.4, 0.3), std=(0.5, 0.5, 0.5))
+    model = onnx.load(str(tmp_path / "open.onnx"))
+    model.metadata_props.add(key="card", value=json.dumps({"preprocessing": own.to_dict()}))
+    onnx.save(model, str(tmp_path / "carded.onnx"))
+    image = [np.full((8, 4, 3), 200, np.uint8)]  # the same in every size
+    same, other = (
+        Embedder(tmp_path / "carded.onnx", preprocessing=size)(image) for size in (None, Preprocessing(48, 24))
+    )
+    assumed = Embedder(tmp_path / "open.onnx", preprocessing=SIZE)(image)
+    assert np.allclose(same, other) and not np.allclose(same, assumed)
 
 
 def test_unusable_sources_are_refused(checkpoint: Path, tmp_path: Path) -> None:
