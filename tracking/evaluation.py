@@ -2,6 +2,7 @@
 
 python -m tracking.evaluation --gt DIR --results DIR
 python -m tracking.evaluation check PATH
+python -m tracking.evaluation explain RESULT --gt DIR
 """
 
 import importlib
@@ -22,7 +23,7 @@ from tracking.trackeval_scores import BENCHMARKS, RATIOS, ScoreTask, flatten, sc
 CURVES = ("HOTA", "DetA", "AssA", "LocA", "HOTA_TP", "HOTA_FN", "HOTA_FP")
 ALPHAS = tuple(round(0.05 * step, 2) for step in range(1, 20))
 # Word to the module whose main() runs it.
-COMMANDS = {"check": "tracking.check_command"}
+COMMANDS = {"check": "tracking.check_command", "explain": "tracking.explain_command"}
 TABLE = ("HOTA", "DetA", "AssA", "LocA", "MOTA", "MOTP", "IDF1", "IDSW", "MT", "PT", "ML", "Frag")
 
 
@@ -139,7 +140,8 @@ def print_scores(
 class EvaluationConfig:
     """Scores MOT results with TrackEval and prints the table.
 
-    `check PATH` reports everything that is wrong in MOT files and writes repaired copies; it has a --help of its own.
+    Two more commands have a --help of their own: `check PATH` reports everything that is wrong in MOT files and writes
+    repaired copies, `explain RESULT` tells what a result loses where, and why identities switch.
 
     Attributes:
         gt: Folder of sequence folders with gt/gt.txt and seqinfo.ini.

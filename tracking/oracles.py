@@ -19,9 +19,10 @@ ORACLES = {
     "the others keep one of their own. What is still missing is missed, false or ill-placed boxes.",
     "boxes mended": "Exactly the boxes of the ground truth that are scored. Each has the identity that the result gave "
     "this person there, or else in the nearest frame (one of its own where another box has that identity, or where the "
-    "person was never found). What is still missing are the tracker's confusions.",
+    "person was never found). What is still missing are the tracker's confusions; DetA stays a little below 100, since "
+    "HOTA pairs boxes by identity, too.",
     "perfect association": "All detections that the tracker was given and that meet somebody of the ground truth, with "
-    "that identity; the others are dropped. No tracker does better on these detections without inventing or moving "
+    "that identity; the others are dropped. About the best that these detections allow without inventing or moving "
     "boxes.",
     "perfect detection": "The tracker, run again on the boxes of the ground truth that are scored, at confidence 1, "
     "each with the look of that person's detection nearest in time (none for people who were never detected).",
