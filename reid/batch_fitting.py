@@ -96,6 +96,8 @@ def _runs_out(trainer: Trainer, shape: Sequence[int]) -> bool:
     finally:
         trainer.bare_model.zero_grad(set_to_none=True)
         trainer.loss.zero_grad(set_to_none=True)
+        if trainer.distillation is not None:
+            trainer.distillation.zero_grad(set_to_none=True)
     return False
 
 
@@ -108,9 +110,12 @@ def _try(trainer: Trainer, shape: Sequence[int]) -> None:
     try:
         with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
             labels = torch.arange(shape[0], device=device) % int(loss.num_classes)  # type: ignore[arg-type]
-            output = model.train()(torch.rand(*shape, device=device), torch.zeros_like(labels))
+            images = torch.rand(*shape, device=device)
+            output = model.train()(images, torch.zeros_like(labels))
             # In evaluation it asks no other process for its part of the batch, and remembers nothing.
             total, _ = loss.eval()(output.features, output.logits, labels, output.branches)
+            if trainer.distillation is not None:
+                total = total + trainer.distillation.eval()(images, output.embeddings)[0]
             total.backward()
     finally:
         del taken

@@ -46,6 +46,8 @@ class Trainer:
         freeze_epochs: First epochs that train the model's head alone.
         generator: The transform's random numbers, which a state has to hold.
         states: Where states are written and found; None keeps none.
+        distillation: Maps a batch of images and the model's embeddings of them to one more loss and its terms. Its
+            parameters are the optimiser's.
     """
 
     def __init__(
@@ -65,6 +67,7 @@ class Trainer:
         freeze_epochs: int = 0,
         generator: torch.Generator | None = None,
         states: StateFolder | None = None,
+        distillation: nn.Module | None = None,
     ) -> None:
         self.accelerator = accelerator
         self.bare_model = to_device(model, accelerator.device)
@@ -85,6 +88,7 @@ class Trainer:
         self.freeze_epochs = freeze_epochs
         self.generator = generator
         self.states = states
+        self.distillation = distillation
 
     def train(self, epochs: int, on_epoch_end: Callable[[dict[str, float]], None], *, resume: bool = False) -> None:
         """Runs the epochs.
@@ -141,6 +145,8 @@ class Trainer:
             self.model = self.accelerator.prepare_model(bare)
         self.model.train()
         self.loss.train()
+        if self.distillation is not None:
+            self.distillation.train()
         if self.frozen is not None:
             self.frozen.hold()
         self.sampler.set_epoch(epoch)
@@ -183,6 +189,9 @@ class Trainer:
         with contextlib.nullcontext() if complete else self.accelerator.no_sync(self.model):
             output = self.model(images, batch.get("camids"))
             total, terms = self.loss(output.features, output.logits, batch["pids"], output.branches)
+            if self.distillation is not None:
+                taught, more = self.distillation(images, output.embeddings)
+                total, terms = total + taught, terms | more
             self.accelerator.backward(total)
         if complete:
             if self.max_grad_norm > 0:
@@ -207,6 +216,7 @@ class Trainer:
             "scheduler": self.scheduler,
             "average": self.average,
             "scaler": self.accelerator.scaler,
+            "distillation": self.distillation,
         }
         return {name: part for name, part in parts.items() if part is not None}
 

@@ -149,7 +149,9 @@ def _train(session: Session, batch_size: int) -> Trainer:
     model = build_model(config.network.backbone, max(labels) + 1, **session.model_options())
     if (weights := config.network.start_weights()) is not None:
         session.say(str(load_foreign(model, weights)))
-    loss = config.loss.build(labels, int(model.embedding_size), config.run.seed)  # type: ignore[arg-type]
+    size = int(model.embedding_size)  # type: ignore[arg-type]
+    loss = config.loss.build(labels, size, config.run.seed)
+    taught = config.distillation.build(size, config.network.preprocessing(), session.accelerator, config.run.seed)
     sampling = dataclasses.replace(config.sampling, batch_size=batch_size)
     trainer = build_image_trainer(
         session.accelerator,
@@ -161,6 +163,7 @@ def _train(session: Session, batch_size: int) -> Trainer:
         epochs=config.run.epochs,
         seed=config.run.seed,
         states=session.folder.states("source"),
+        distillation=taught,
     )
     batches = len(trainer.loader)
     if config.run.state_steps >= batches and not config.continual.continual:

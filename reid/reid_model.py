@@ -14,12 +14,14 @@ from accelerate import Accelerator
 from torch import nn
 
 from reid.checkpoint import Card, save_checkpoint
+from reid.config import option_values
 from reid.data import read_dataset
 from reid.data.base import ReIDDataset, Split, relabel
 from reid.data.crops import drop_unreadable
 from reid.data.images import Preprocessing
 from reid.data.triplets import TripletDataset
 from reid.devices import check_precision
+from reid.distillation import DistillationOptions
 from reid.embedder import Embedder
 from reid.engine import Trainer
 from reid.losses import CombinedLoss
@@ -126,6 +128,7 @@ class ReIDModel:
         num_instances: int = 4,
         seed: int | None = None,
         options: TrainingOptions | None = None,
+        teacher: DistillationOptions | None = None,
         on_epoch_end: Callable[[dict[str, float]], None] | None = None,
     ) -> "ReIDModel":
         """Trains on the training split, by the loop of all trainings, with cross entropy, triplet and center loss.
@@ -146,6 +149,7 @@ class ReIDModel:
             num_instances: Images an identity in a batch.
             seed: Of order and augmentation; None takes the model's.
             options: In the place of learning rate, batch size and images an identity.
+            teacher: Another network to learn from as well, and how much.
             on_epoch_end: Given each epoch's row.
 
         Returns:
@@ -169,8 +173,11 @@ class ReIDModel:
             generator = torch.Generator().manual_seed(seed)
             loss = CombinedLoss(WEIGHTS, num_classes=len(labels), feature_size=size, generator=generator)
             inputs = (accelerator, self.model, loss, samples, self.preprocessing, options)
-            trainer = build_image_trainer(*inputs, epochs=epochs, seed=seed)
+            taught = (teacher or DistillationOptions()).build(size, self.preprocessing, accelerator, seed)
+            trainer = build_image_trainer(*inputs, epochs=epochs, seed=seed, distillation=taught)
             self.config = {"epochs": epochs, "seed": seed, "images": len(samples)} | dataclasses.asdict(options)
+            if teacher is not None:
+                self.config |= option_values(teacher)
             self._run(trainer, epochs, on_epoch_end)
         return self
 

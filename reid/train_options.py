@@ -10,6 +10,7 @@ from reid.continual_options import ContinualOptions
 from reid.data.images import Preprocessing
 from reid.data.transforms import Augmentation
 from reid.dataset_options import parse_dataset_options
+from reid.distillation import DistillationOptions
 from reid.loss_config import LossConfig
 from reid.models import is_vit
 from reid.models.options import GenericOptions
@@ -233,6 +234,7 @@ class TrainConfig:
     data: Annotated[DataOptions, _FLAT] = dataclasses.field(default_factory=DataOptions)
     network: Annotated[NetworkOptions, _FLAT] = dataclasses.field(default_factory=NetworkOptions)
     loss: Annotated[LossConfig, _FLAT] = dataclasses.field(default_factory=LossConfig)
+    distillation: Annotated[DistillationOptions, _FLAT] = dataclasses.field(default_factory=DistillationOptions)
     sampling: Annotated[SamplingOptions, _FLAT] = dataclasses.field(default_factory=SamplingOptions)
     augmentation: Annotated[Augmentation, _FLAT] = dataclasses.field(default_factory=Augmentation)
     optimisation: Annotated[OptimisationOptions, _FLAT] = dataclasses.field(default_factory=OptimisationOptions)

@@ -181,6 +181,7 @@ def build_image_trainer(
     epochs: int,
     seed: int = 0,
     states: StateFolder | None = None,
+    distillation: nn.Module | None = None,
 ) -> Trainer:
     """Builds the trainer of a model on images, labelled by `relabel(samples)`.
 
@@ -194,6 +195,7 @@ def build_image_trainer(
         epochs: Length of the schedule.
         seed: Of order and augmentation.
         states: Where states for resuming are kept.
+        distillation: What a teacher adds to the loss (`reid.distillation`), on the device.
 
     Raises:
         ValueError: When the options do not fit the images or the model.
@@ -215,6 +217,7 @@ def build_image_trainer(
         epochs=epochs,
         generator=generator,
         states=states,
+        distillation=distillation,
     )
 
 
@@ -225,10 +228,13 @@ def _optimisation(
     accelerator: Accelerator,
     epochs: int,
     epoch_steps: int,
+    distillation: nn.Module | None = None,
 ) -> tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.LRScheduler]:
     fused = options.fused == "on" or (options.fused == "auto" and accelerator.device.type == "cuda")
     fused = fused and options.optimizer != "sgd"
     main = build_optimizer(options.optimizer, model, options.lr, options.weight_decay, fused)
+    if distillation is not None and (learnt := list(distillation.parameters())):
+        main.add_param_group({"params": learnt, "weight_decay": options.weight_decay})
     schedule = build_schedule(main, options, epochs, epoch_steps)
     centers = loss.center_parameters()
     if options.center_lr is not None and not centers:
@@ -250,6 +256,7 @@ def build_trainer(
     epochs: int,
     generator: torch.Generator | None = None,
     states: StateFolder | None = None,
+    distillation: nn.Module | None = None,
 ) -> Trainer:
     """Builds the trainer of any model and loader: optimisers, schedule, average, checkpointing.
 
@@ -264,6 +271,7 @@ def build_trainer(
         epochs: Length of the schedule.
         generator: The transform's random numbers.
         states: Where states for resuming are kept.
+        distillation: What a teacher adds to the loss (`reid.distillation`), on the device.
 
     Raises:
         ValueError: When the options do not fit the model.
@@ -272,7 +280,8 @@ def build_trainer(
         raise ValueError(f"freeze_epochs: got {options.freeze_epochs}, allowed: 0 to the {epochs} epochs")
     model, loss = to_device(model, accelerator.device), loss.to(accelerator.device)
     accumulate = options.accumulate or accelerator.gradient_accumulation_steps
-    optimizer, schedule = _optimisation(model, loss, options, accelerator, epochs, -(-len(sampler) // accumulate))
+    steps = -(-len(sampler) // accumulate)
+    optimizer, schedule = _optimisation(model, loss, options, accelerator, epochs, steps, distillation)
     if options.activation_checkpointing:
         checkpoint_activations(model)
     return Trainer(
@@ -290,4 +299,5 @@ def build_trainer(
         freeze_epochs=options.freeze_epochs,
         generator=generator,
         states=states,
+        distillation=distillation,
     )

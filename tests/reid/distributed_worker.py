@@ -14,6 +14,7 @@ from reid.data.base import relabel
 from reid.data.images import Preprocessing
 from reid.data.transforms import Augmentation
 from reid.losses import CombinedLoss, LossOptions
+from reid.losses.distillation import DistillationLoss
 from reid.models import ReIDOutput
 from reid.optim import OptimisationOptions
 from reid.training import SamplingOptions, TrainingOptions, build_accelerator, build_image_trainer
@@ -37,6 +38,19 @@ class Plain(nn.Module):
         return ReIDOutput(features, features, self.classifier(features))
 
 
+class Taught(nn.Module):
+    """Learns from the colours of a coarse grid, as if they were a network's embeddings."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        weights = {"embedding": 0.5, "relation": 0.5, "angle": 0.5}
+        self.loss = DistillationLoss(weights, 12, 24, torch.Generator().manual_seed(0))
+
+    def forward(self, images: torch.Tensor, embeddings: torch.Tensor) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+        """Maps images (B, 3, H, W) and embeddings (B, 12) to a loss and its terms."""
+        return self.loss(embeddings, nn.functional.adaptive_avg_pool2d(images, (4, 2)).flatten(1))
+
+
 def main(root: str, out: str, global_batch: int, epochs: int, resume: bool) -> None:
     """Trains and writes the parameters of model and loss."""
     torch.set_num_threads(1)
@@ -57,13 +71,23 @@ def main(root: str, out: str, global_batch: int, epochs: int, resume: bool) -> N
         optimisation=OptimisationOptions(lr=3e-3, warmup_epochs=0, accumulate=2, freeze_epochs=1, max_grad_norm=5),
     )
     states = StateFolder(Path(out).with_suffix(".states"), lambda text: None, every_steps=2)
+    taught = Taught()
     trainer = build_image_trainer(
-        accelerator, model, loss, samples, Preprocessing(32, 16), options, epochs=epochs, states=states
+        accelerator,
+        model,
+        loss,
+        samples,
+        Preprocessing(32, 16),
+        options,
+        epochs=epochs,
+        states=states,
+        distillation=taught,
     )
     rows: list[dict[str, float]] = []
     trainer.train(epochs, rows.append, resume=resume)
     if accelerator.is_main_process:
         state = trainer.finish().state_dict() | {f"loss.{k}": v for k, v in loss.state_dict().items()}
+        state |= {f"taught.{k}": v for k, v in taught.state_dict().items()}
         torch.save(
             {"state": state, "losses": [row["loss"] for row in rows], "processes": accelerator.num_processes}, out
         )

@@ -101,6 +101,10 @@ ELSEWHERE = {
     "weights": "test_training_options.py::test_training_begins_with_the_weights_of_a_file",
     "projection_dim": "test_training_options.py::test_options_reach_the_network",
     "backbone_options": "test_vit.py::test_backbone_options_reach_the_network",
+    **{
+        name: "test_distillation.py::test_every_option_changes_the_weights"
+        for name in ("teacher", "teacher_embedding_weight", "teacher_relation_weight", "teacher_angle_weight")
+    },
     "class_balance": "test_training.py::test_class_balance_acts_where_identities_differ_in_images",
     "fused": "test_engine.py::test_options_of_the_optimiser_arrive",
     "activation_checkpointing": "test_engine.py::test_options_of_the_optimiser_arrive",
