@@ -78,12 +78,13 @@ def _open(config: TrainConfig, accelerator: Accelerator) -> Session:
     if continual.continual:
         # A folder without images is an error now, not after hours of training.
         choose_unlabelled(_target(tests, config), continual)
+    size = config.network.preprocessing()
     folder = RunFolder(
         config.run,
         option_values(config),
         console.print,
         main=accelerator.is_main_process,
-        unless_told=unless_told(TrainConfig),
+        unless_told=unless_told(TrainConfig) | {"height": size.height, "width": size.width},
     )
     return Session(config, accelerator, console.print, data, tests, folder)
 
@@ -168,7 +169,8 @@ def _train(session: Session, batch_size: int) -> Trainer:
     batches = len(trainer.loader)
     if config.run.state_steps >= batches and not config.continual.continual:
         raise ValueError(f"state_steps: got {config.run.state_steps}, allowed: below the {batches} batches of an epoch")
-    rehearse(trainer, (batch_size, 3, config.network.height, config.network.width))
+    images = config.network.preprocessing()
+    rehearse(trainer, (batch_size, 3, images.height, images.width))
     report = _reporter(session, lambda: trainer, 0, config.run.epochs, "inductive")
     trainer.train(config.run.epochs, report, resume=config.run.resume)
     return trainer
@@ -261,7 +263,7 @@ def main(config: TrainConfig) -> None:
         compiled=config.run.compile,
         classifier_unused=config.loss.cross_entropy_weight == 0,
     )
-    check_precision(accelerator.mixed_precision, accelerator.device.type, config.network.width)
+    check_precision(accelerator.mixed_precision, accelerator.device.type, config.network.preprocessing().width)
     set_threads(config.run.threads, accelerator)
     session = _open(config, accelerator)
     trainer, batch_size = fitting_batch_size(

@@ -25,7 +25,7 @@ from reid.distillation import DistillationOptions
 from reid.embedder import Embedder
 from reid.engine import Trainer
 from reid.losses import CombinedLoss
-from reid.models import build_model
+from reid.models import build_model, input_size
 from reid.optim import OptimisationOptions
 from reid.records import repository_commit
 from reid.torch_backend import load_model, open_device
@@ -41,7 +41,8 @@ class ReIDModel:
 
     Args:
         backbone: A name for `reid.models.build_model`.
-        preprocessing: What the input wants; None takes 256 x 128 pixels and ImageNet's statistics.
+        preprocessing: What the input wants; None takes the pixels that the network is made for, 256 x 128 unless
+            `reid.models.input_size` says otherwise, and ImageNet's statistics.
         device: "auto" (CUDA when there is one), "cpu", "cuda" or "cuda:N".
         seed: Of the initial weights, and of what `fit` draws unless told otherwise.
         options: Options of `build_model`.
@@ -66,7 +67,7 @@ class ReIDModel:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             model = build_model(backbone, 0, **options)
-        self._set(model.eval(), backbone, options, preprocessing or Preprocessing(), device, seed)
+        self._set(model.eval(), backbone, options, preprocessing or Preprocessing(*input_size(backbone)), device, seed)
 
     def _set(
         self,

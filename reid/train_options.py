@@ -12,7 +12,7 @@ from reid.data.transforms import Augmentation
 from reid.dataset_options import parse_dataset_options
 from reid.distillation import DistillationOptions
 from reid.loss_config import LossConfig
-from reid.models import is_vit
+from reid.models import input_size, is_vit
 from reid.models.options import GenericOptions
 from reid.optim import OptimisationOptions
 from reid.training import LoadingOptions, Precision, SamplingOptions, TrainingOptions
@@ -96,10 +96,10 @@ class NetworkOptions:
     backbone_options: tuple[str, ...] = ()
     """NAME=VALUE, for backbones with options that no other flag tells: stride=12 jpm=true of vit_base, window=16 of
     swinv2_tiny, and so on; an unknown one is answered with those that the backbone has."""
-    height: int = 256
-    """Rows of the input, in pixels."""
-    width: int = 128
-    """Columns of the input, in pixels."""
+    height: int | None = None
+    """Rows of the input, in pixels; 256 unless told, 192 for reidlite."""
+    width: int | None = None
+    """Columns of the input, in pixels; 128 unless told, 96 for reidlite."""
     renorm: bool = False
     """Batch renormalisation in the place of batch normalisation."""
     renorm_pk: bool = False
@@ -138,14 +138,17 @@ class NetworkOptions:
 
     def preprocessing(self) -> Preprocessing:
         """Returns what the input wants."""
-        return Preprocessing(self.height, self.width)
+        height, width = input_size(self.backbone)
+        return Preprocessing(
+            height if self.height is None else self.height, width if self.width is None else self.width
+        )
 
     def model_options(self, num_cameras: int, num_instances: int) -> dict[str, Any]:
         """Returns the options of `reid.models.build_model`; those not told are left to it."""
         told = {name: getattr(self, name) for name in ("attention", "ibn", "pooling", "projection_dim")}
         options = {name: value for name, value in told.items() if value is not None} | self.own_options()
         if is_vit(self.backbone):
-            options.setdefault("image_size", [self.height, self.width])
+            options.setdefault("image_size", [self.preprocessing().height, self.preprocessing().width])
         if self.pretrained:
             options["pretrained"] = True
             if self.weights is not None:

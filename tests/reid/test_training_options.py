@@ -14,6 +14,7 @@ from reid.data.images import Preprocessing
 from reid.data.loader import training_loader
 from reid.data.samplers import PKBatchSampler
 from reid.models import build_model
+from reid.reid_model import ReIDModel
 from reid.train_options import NetworkOptions, TrainConfig
 from reid.training_data import read_training_data
 
@@ -204,6 +205,17 @@ def test_training_begins_with_the_weights_of_a_file(
 def test_weights_that_are_not_there_end_the_training(tiny_market: Path, tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"x\.pth: no such file of weights"):
         train(tiny_market, tmp_path, *LIGHT, "--weights", tmp_path / "x.pth")
+
+
+def test_a_network_is_given_the_size_that_it_is_made_for() -> None:
+    sizes = {(): (192, 96), (128, 64): (128, 64), (256,): (256, 96)}
+    for given, size in sizes.items():
+        found = NetworkOptions("reidlite", **dict(zip(("height", "width"), given, strict=False))).preprocessing()
+        assert (found.height, found.width) == size
+    usual = NetworkOptions().preprocessing()
+    assert (usual.height, usual.width) == (256, 128)
+    assert ReIDModel("reidlite").preprocessing == NetworkOptions("reidlite").preprocessing()
+    assert NetworkOptions("vit_tiny").model_options(3, 4) == {"image_size": [256, 128]}
 
 
 def test_dataset_options_reach_the_reader(tiny_market: Path, tmp_path: Path) -> None:
