@@ -21,7 +21,7 @@ ALLOWED = {
     "reid": ("reid",),
     "modification_gan": ("modification_gan", "reid.data", "reid.config", "reid.checkpoint", "reid.embedder"),
     # Files and score records are written the same way everywhere.
-    "tracking": ("tracking", "reid.embedder", "reid.data.mot", "reid.files", "reid.records"),
+    "tracking": ("tracking", "reid.embedder", "reid.data.mot", "reid.files", "reid.records", "reid.zoo_entries"),
 }
 # Imported by anyone of the house, because they know nothing of images or networks.
 FREE = ("reid.files", "reid.records")

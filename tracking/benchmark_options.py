@@ -36,7 +36,8 @@ class Mot16BenchmarkConfig(TrackerFlags, OfflineFlags):
             sequences' own det/det.txt when left out.
         tracking_method: Trackers, one or more: botsort, bytetrack, deepocsort, deepsort, ocsort, reidsort, sort,
             strongsort, strongsort++.
-        reid: Checkpoints (.safetensors or .onnx) that embed the crops; features in .npy files give way to them.
+        reid: Checkpoints (.safetensors, .onnx, or zoo:NAME) that embed the crops; features in .npy files give way to
+            them.
         gate_fmr: False match rate at which the card of --reid tells the highest appearance distance (max_cosine of
             botsort, deepsort, strongsort); 0.03 unless told, where the card has it. See python -m reid.calibrate.
         ablate: A tracker, of which each flag is switched in turn, in place of --tracking-method.

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from reid.zoo_entries import resolve_source
 from tracking.detectors.base import weights_digest
 
 
@@ -43,12 +44,19 @@ def _embedder(checkpoint: Checkpoint) -> Any:
     return Embedder(checkpoint.path, device=checkpoint.device, precision=checkpoint.precision)
 
 
-def open_checkpoints(paths: Sequence[Path], device: str, precision: str) -> list[Checkpoint]:
+def open_checkpoints(sources: Sequence[Path], device: str, precision: str) -> list[Checkpoint]:
     """Returns the checkpoints, each under a name of its own: the file's, with its folder's where files share one.
 
+    Args:
+        sources: Files, or "zoo:NAME" for networks of the zoo.
+        device: As `reid.embedder.Embedder`.
+        precision: As there.
+
     Raises:
-        ValueError: When a file is missing or given twice.
+        FileNotFoundError: When the file of a network of the zoo is not on this machine.
+        ValueError: When another file is missing, the zoo has no such network, or one is given twice.
     """
+    paths = [resolve_source(source) for source in sources]
     if len({path.resolve() for path in paths}) < len(paths):
         raise ValueError(f"--reid: got {' '.join(map(str, paths))}, allowed: each checkpoint once")
     stems = Counter(path.stem for path in paths)

@@ -1,251 +1,201 @@
-"""Tracks MOT15/16/17-style sequences, writes MOT results and scores them with TrackEval.
+"""Tracks the sequences of a benchmark, writes MOT results and scores them with TrackEval.
 
 python tracking/mot16_benchmark.py --gt DIR --detections DIR --tracking-method strongsort sort --reid CKPT --out DIR
+python tracking/mot16_benchmark.py --benchmark MOT17 --split val-half --root DIR --detector yolo:WEIGHTS --out DIR
 """
 
 import sys
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass, fields, replace
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 if __package__ in (None, ""):  # run as a file: the repository root, not this folder, is where imports start
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from reid.files import write_json, write_text
+from reid.records import score_record
+from tracking.ablation_table import ablation_table
+from tracking.benchmark_data import Workload, load_workload, uses_images
+from tracking.benchmark_jobs import PrepareJob, Sources, TrackJob, prepare, track
+from tracking.benchmark_options import Mot16BenchmarkConfig
+from tracking.benchmark_runs import Run, ablation_runs, build_trackers, plan_runs
+from tracking.checkpoints import Checkpoint, open_checkpoints
+from tracking.evaluation import evaluate_mot
+from tracking.progress_bar import progress_bar
+from tracking.runner import TrackedSequence
+from tracking.score_page import score_page
+from tracking.score_tables import ScoredRun, TextTable, matrix_table, run_table, scores_csv, summary_table
+from tracking.submission import write_submission
+from tracking.workers import Workers, open_workers
 
-from reid.files import write_json
-from reid.records import file_sha256, score_record
-from tracking import build_tracker, tracker_options
-from tracking.appearance_gate import Gate, find_gate
-from tracking.embedding_cache import embed_detections
-from tracking.evaluation import evaluate_mot, print_scores
-from tracking.offline import OfflineFlags, OfflineOptions, offline_options, refine
-from tracking.runner import track_sequence
-from tracking.sequences import Sequence, find_sequences, match_sequences, read_sequence
-from tracking.sources import SequenceDetections, find_detections, read_source
-from tracking.tracker_flags import TrackerFlags
-from tracking.tracks import Tracker
-
-
-@dataclass(frozen=True, kw_only=True)
-class Mot16BenchmarkConfig(TrackerFlags, OfflineFlags):
-    """Tracks the sequences below --gt with one or more trackers, and scores each against the ground truth.
-
-    Options of trackers come first, then the benchmark's own.
-
-    Attributes:
-        gt: Folder of sequence folders (gt/gt.txt, seqinfo.ini, and img1 where crops are embedded).
-        out: Folder for <method>/<sequence>.txt, result.json and the cached embeddings.
-        detections: Folder of sequence folders with det/det.txt, folder of DeepSORT .npy files, or one such file; the
-            ground truth's own det/det.txt when left out.
-        tracking_method: Trackers, one or more: botsort, bytetrack, deepocsort, deepsort, ocsort, reidsort, sort,
-            strongsort, strongsort++.
-        reid: Checkpoint (.safetensors or .onnx) that embeds the crops; features in .npy files give way to it.
-        gate_fmr: False match rate at which the card of --reid tells the highest appearance distance (max_cosine of
-            botsort, deepsort, strongsort); 0.03 unless told, where the card has it. See python -m reid.calibrate.
-        sequences: Only these sequences, by the name of their detections or ground truth.
-        sequence_map: Pairs of detection name and ground-truth name, where neither name nor number tells them.
-        detection_columns: 7 or 10, for .npy files that do not tell.
-        cache: Folder of the embedding cache; <out>/embeddings when left out.
-        device: Device of the checkpoint.
-        precision: Precision of the checkpoint.
-    """
-
-    gt: Path
-    out: Path
-    detections: Path | None = None
-    tracking_method: tuple[str, ...] = ("strongsort",)
-    reid: Path | None = None
-    gate_fmr: float | None = None
-    sequences: tuple[str, ...] | None = None
-    sequence_map: dict[str, str] | None = None
-    detection_columns: int | None = None
-    cache: Path | None = None
-    device: str = "auto"
-    precision: str = "fp32"
-
-
-def build_trackers(config: Mot16BenchmarkConfig) -> dict[str, Tracker]:
-    """Builds the chosen trackers with the options that concern each.
-
-    Raises:
-        ValueError: When a tracker or a value is unknown, when an option concerns none of the trackers, or when
-            options contradict each other.
-    """
-    if not config.tracking_method:
-        raise ValueError("tracking_method: got none, allowed: one or more trackers")
-    if len(set(config.tracking_method)) < len(config.tracking_method):
-        raise ValueError(f"tracking_method: got {' '.join(config.tracking_method)}, allowed: each tracker once")
-    allowed = {method: tracker_options(method) for method in config.tracking_method}
-    given = {field.name: getattr(config, field.name) for field in fields(TrackerFlags)}
-    given = {key: value for key, value in given.items() if value is not None}
-    if config.appearance:
-        del given["appearance"]  # the default, which says nothing about trackers that have no appearance
-    for option in given:
-        if not any(option in names for names in allowed.values()):
-            flag = "--no-appearance" if option == "appearance" else f"--{option.replace('_', '-')}"
-            raise ValueError(f"{flag}: not an option of {', '.join(config.tracking_method)}")
-    if config.reid is not None and not config.appearance:
-        raise ValueError("--reid with --no-appearance: the checkpoint would not be used; give one of them")
-    if config.reid is not None and not any("appearance" in names for names in allowed.values()):
-        raise ValueError(f"--reid: none of {', '.join(config.tracking_method)} uses appearance")
-    return {
-        method: build_tracker(method, **{key: value for key, value in given.items() if key in names})
-        for method, names in allowed.items()
-    }
+__all__ = ["Mot16BenchmarkConfig", "build_trackers", "main", "run_benchmark"]
 
 
 def run_benchmark(config: Mot16BenchmarkConfig) -> dict[str, Any]:
-    """Tracks, writes the results, prints a table a tracker and writes result.json.
+    """Tracks, scores, prints tables and writes what `Mot16BenchmarkConfig.out` tells.
 
     Returns:
-        Tracker to score record; its "scores" are those of `evaluate_mot` plus "frames_per_second", update() alone,
-        the tracker's "options" and its "offline" steps.
+        Run to score record. Its "scores" are those of `evaluate_mot` without the curves, where there is ground truth,
+        plus "frames_per_second", update() alone, the tracker's "options" and its "offline" steps.
 
     Raises:
         ValueError: When the options, a file or the data are wrong; the message says what to do.
     """
+    config.check()
     build_trackers(config)  # what is wrong with the options is said before anything is read
-    gate = _gate(config)
-    if gate is not None:
-        print(f"appearance limit: {gate}")
-        config = replace(config, max_cosine=gate.max_cosine, gate_fmr=None)
-    trackers = build_trackers(config)
-    offline = {method: offline_options(method, config) for method in trackers}
-    sequences, sources = _load(config)
-    if config.appearance and any("appearance" in tracker_options(method) for method in trackers):
-        sources = _with_embeddings(config, sequences, sources)
-    records = {}
-    for method, tracker in trackers.items():
-        folder = config.out / method
-        for stale in folder.glob("*.txt"):
-            stale.unlink()  # a result of an earlier run over other sequences would be scored along
-        speed = _track(tracker, method, sequences, sources, folder, offline[method])
-        mapping = {name: sequence.name for name, sequence in sequences.items()}
-        evaluation = evaluate_mot(config.gt, folder, mapping)
-        print_scores(evaluation, method, {"frames/s": {name: f"{rate:.0f}" for name, rate in speed.items()}})
-        scores = {**evaluation, "frames_per_second": speed, "options": vars(tracker.options)}
-        scores["offline"] = {
-            key: str(value) if isinstance(value, Path) else value for key, value in vars(offline[method]).items()
-        }
-        if gate is not None and "max_cosine" in scores["options"]:
-            scores["gate"] = str(gate)
-        gt = config.gt.resolve()
-        records[method] = score_record(
-            scores, protocol="inductive", dataset=gt.parent.name, split=gt.name, seed=None, checkpoint=config.reid
-        )
-    write_json(config.out / "result.json", records)
+    checkpoints = open_checkpoints(config.reid, config.device, config.precision)
+    runs = plan_runs(config, checkpoints)
+    for limit in dict.fromkeys(str(run.gate) for run in runs if run.gate is not None):
+        print(f"appearance limit: {limit}")
+    workload = load_workload(config, uses_images(config))
+    if config.ablate is not None and not workload.truth_names:
+        raise ValueError(f"--ablate: {workload.dataset}, {workload.split} has no ground truth to score against")
+    with open_workers(config.processes, config.cluster) as workers:
+        sources = _prepare(config, workload, checkpoints if any(run.appearance for run in runs) else [], workers)
+        if config.ablate is not None:
+            runs = _ablation(runs[0], workload, sources)
+        _require_embeddings(runs, sources)
+        tracked = _track(runs, workload, sources, workers)
+    scored = [_score(config, run, workload, tracked[run.label]) for run in runs]
+    tables = _tables(config, scored)
+    for table in tables:
+        table.show()
+    records = {run.label: _record(config, run, workload, result) for run, result in zip(runs, scored)}
+    _write(config, workload, scored, tables, records)
     return records
 
 
-def _gate(config: Mot16BenchmarkConfig) -> Gate | None:
-    """Returns where the highest appearance distance comes from, None where there is none."""
-    options = [tracker_options(method) for method in config.tracking_method] if config.appearance else []
-    return find_gate(options, reid=config.reid, max_cosine=config.max_cosine, gate_fmr=config.gate_fmr)
+def _prepare(
+    config: Mot16BenchmarkConfig, workload: Workload, checkpoints: Sequence[Checkpoint], workers: Workers
+) -> dict[str, Sources]:
+    """Returns the detections of each sequence, with each checkpoint's embeddings."""
+    settings = (config.detector, config.detector_options, tuple(checkpoints), config.min_confidence)
+    jobs = [
+        PrepareJob(work, *settings, config.detection_columns, config.cache_folder, workers.count > 1)
+        for work in workload.works.values()
+    ]
+    with progress_bar("sequences", len(jobs), quiet=workers.count == 1) as advance:
+        found = {}
+        for job, sources in zip(jobs, workers.map(prepare, jobs)):
+            found[job.work.name] = sources
+            advance(1)
+    return found
 
 
-def _load(config: Mot16BenchmarkConfig) -> tuple[dict[str, Sequence], dict[str, SequenceDetections]]:
-    """Returns the sequences and their detections, by the name of the detections."""
-    ground_truth = find_sequences(config.gt)
-    files = find_detections(config.detections or config.gt)
-    matched = match_sequences(files, ground_truth, config.sequence_map)
-    if config.sequences is not None:
-        for wanted in config.sequences:
-            if wanted not in matched and wanted not in matched.values():
-                names = sorted(set(matched) | set(matched.values()))
-                raise ValueError(f"--sequences: got {wanted!r}, allowed: {', '.join(names)}")
-        matched = {k: v for k, v in matched.items() if k in config.sequences or v in config.sequences}
-    if not matched:
-        raise ValueError(
-            f"no detections belong to a ground truth; detections: {', '.join(files)}; "
-            f"ground truth: {', '.join(ground_truth)}; name them alike or pass --sequence-map"
-        )
-    sequences = {name: read_sequence(ground_truth[target]) for name, target in matched.items()}
-    sources = {}
-    for name, sequence in sequences.items():
-        source = read_source(files[name], name, sequence.info.length, config.detection_columns)
-        used = source.only(sequence.frames)
-        left_out = len(source.frame) - len(used.frame)
-        if source.skipped or left_out:
-            counts = f"{source.skipped} detections without area and {left_out} in frames not used"
-            print(f"note: {name}: {counts} are left out", file=sys.stderr)
-        sources[name] = used
-    return sequences, sources
+def _ablation(base: Run, workload: Workload, sources: Mapping[str, Sources]) -> list[Run]:
+    label = "" if base.checkpoint is None else base.checkpoint.label
+    images = all(work.sequence.images for work in workload.works.values())
+    embeddings = all(source[label].embeddings is not None for source in sources.values() if label in source)
+    return list(ablation_runs(base, images, embeddings))
 
 
-def _with_embeddings(
-    config: Mot16BenchmarkConfig, sequences: Mapping[str, Sequence], sources: Mapping[str, SequenceDetections]
-) -> dict[str, SequenceDetections]:
-    """Returns the detections with embeddings: those of the checkpoint, or those that came with them."""
-    if config.reid is None:
-        for source in sources.values():
-            if source.embeddings is None:
+def _require_embeddings(runs: Sequence[Run], sources: Mapping[str, Sources]) -> None:
+    for run in runs:
+        for name, source in sources.items():
+            if run.appearance and run.checkpoint is None and source[""].embeddings is None:
                 raise ValueError(
-                    f"{source.name}: the tracker needs appearance and the detections have no features; "
+                    f"{name}: {run.label} needs appearance and the detections have no features; "
                     "pass --reid CHECKPOINT, or --no-appearance, or .npy files with features"
                 )
-        return dict(sources)
-    for name, sequence in sequences.items():
-        if not sequence.images:
-            raise ValueError(f"{sequence.folder / sequence.info.image_dir}: no images to embed for {name}")
-    from reid.embedder import Embedder  # torch is loaded only where a network runs
-
-    embedder = Embedder(config.reid, device=config.device, precision=config.precision)
-    model = f"{file_sha256(config.reid)} {config.precision}"
-    embedded = {}
-    for name, source in sources.items():
-        # Detections that no tracker will look at need no embedding.
-        source = source.above(config.min_confidence)
-        with _progress(f"embed {name}", len(source.frame)) as advance:
-            cache = config.cache or config.out / "embeddings"
-            embedded[name] = embed_detections(source, sequences[name].images, embedder, model, cache, advance)
-    return embedded
 
 
 def _track(
-    tracker: Tracker,
-    method: str,
-    sequences: Mapping[str, Sequence],
-    sources: Mapping[str, SequenceDetections],
-    folder: Path,
-    offline: OfflineOptions,
-) -> dict[str, float]:
-    """Writes one result a sequence; returns frames a second by sequence and "COMBINED"."""
-    seconds, frames = {}, {}
-    uses_frames = getattr(tracker.options, "camera_motion", False)
-    for name, sequence in sequences.items():
-        if uses_frames and not sequence.images:
-            raise ValueError(f"{sequence.folder / sequence.info.image_dir}: no images, which camera_motion needs")
-        with _progress(f"{method} {name}", len(sequence.frames)) as advance:
-            images = sequence.images if uses_frames else None
-            tracked = track_sequence(tracker, sources[name], sequence.frames.tolist(), images, advance)
-        refine(tracked, sources[name].embeddings, offline).write(folder / f"{name}.txt")
-        seconds[name], frames[name] = tracked.seconds, tracked.frames
-    speed = {name: frames[name] / max(seconds[name], 1e-9) for name in frames}
-    speed["COMBINED"] = sum(frames.values()) / max(sum(seconds.values()), 1e-9)
-    return speed
+    runs: Sequence[Run], workload: Workload, sources: Mapping[str, Sources], workers: Workers
+) -> dict[str, dict[str, TrackedSequence]]:
+    """Returns the tracks by run and sequence."""
+    jobs, tracked = [], {run.label: {} for run in runs}  # type: ignore[var-annotated]
+    for run in runs:
+        label = run.checkpoint.label if run.checkpoint is not None and run.appearance else ""
+        for name, work in workload.works.items():
+            detections = sources[name].get(label, sources[name][""])
+            jobs.append(TrackJob(run.label, run.tracker, run.offline, work, detections, workers.count > 1))
+    with progress_bar("tracks", len(jobs), quiet=workers.count == 1) as advance:
+        for job, result in zip(jobs, workers.map(track, jobs)):
+            tracked[job.title][job.work.name] = result
+            advance(1)
+    return tracked
 
 
-@contextmanager
-def _progress(title: str, total: int) -> Iterator[Any]:
-    """Shows a bar on the error stream and yields the function that advances it."""
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    console = Console(stderr=True)
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
-        task = progress.add_task(title, total=total)
-        yield lambda count: progress.advance(task, count)
+def _score(
+    config: Mot16BenchmarkConfig, run: Run, workload: Workload, tracked: Mapping[str, TrackedSequence]
+) -> ScoredRun:
+    """Writes the results of a run and their archive, and scores those that have ground truth."""
+    folder = config.out / run.label
+    for stale in folder.glob("*.txt"):
+        stale.unlink()  # a result of an earlier run over other sequences would be scored along
+    for name, result in tracked.items():
+        result.write(folder / f"{name}.txt")
+    archive = {alias: folder / f"{name}.txt" for name in tracked for alias in workload.archive_names[name]}
+    write_submission(archive, config.out / f"{run.label}.zip", workload.archive_folder)
+    speed = {name: result.frames / max(result.seconds, 1e-9) for name, result in tracked.items()}
+    frames = {name: result.frames for name, result in tracked.items()}
+    speed["COMBINED"] = sum(frames.values()) / max(sum(result.seconds for result in tracked.values()), 1e-9)
+    evaluation = None
+    if workload.truth_names:
+        processes = 1 if config.cluster is not None else config.processes
+        evaluation = evaluate_mot(workload.truth, folder, workload.truth_names, workload.form, processes)
+    checkpoint = "" if run.checkpoint is None else run.checkpoint.label
+    return ScoredRun(run.label, run.method, checkpoint, evaluation, speed, frames, run.switched)
+
+
+def _tables(config: Mot16BenchmarkConfig, scored: Sequence[ScoredRun]) -> list[TextTable]:
+    """Returns the tables for the console."""
+    if config.ablate is not None:
+        return [run_table(scored[0]), ablation_table(scored, config.resamples, config.seed)]
+    tables = [run_table(run) for run in scored]
+    if len(scored) > 1 and scored[0].evaluation is not None:
+        tables.append(summary_table(scored))
+    matrix = matrix_table(scored)
+    return tables if matrix is None else [*tables, matrix]
+
+
+def _record(config: Mot16BenchmarkConfig, run: Run, workload: Workload, scored: ScoredRun) -> dict[str, Any]:
+    scores = {key: value for key, value in (scored.evaluation or {}).items() if key != "curves"}
+    scores |= {
+        "frames": dict(scored.frames),
+        "frames_per_second": dict(scored.speed),
+        "detector": config.detector,
+        **run.settings,
+    }
+    return score_record(
+        scores,
+        protocol="inductive",
+        dataset=workload.dataset,
+        split=workload.split,
+        seed=None if config.ablate is None else config.seed,
+        checkpoint=None if run.checkpoint is None else run.checkpoint.path,
+    )
+
+
+def _write(
+    config: Mot16BenchmarkConfig,
+    workload: Workload,
+    scored: Sequence[ScoredRun],
+    tables: Sequence[TextTable],
+    records: Mapping[str, Mapping[str, Any]],
+) -> None:
+    """Writes result.json, curves.json, scores.csv, scores.md and scores.html."""
+    write_json(config.out / "result.json", dict(records))
+    curves = {run.label: run.evaluation["curves"] for run in scored if run.evaluation is not None}
+    write_json(config.out / "curves.json", curves)
+    write_text(config.out / "scores.csv", scores_csv(scored))
+    first = next(iter(records.values()))
+    title = f"{workload.dataset}, {workload.split}"
+    facts = {key: str(first[key]) for key in ("command", "commit", "date", "hardware")}
+    lines = [f"# {title}", "", *(f"- {name}: `{text}`" for name, text in facts.items()), ""]
+    write_text(config.out / "scores.md", "\n".join([*lines, *(table.markdown() for table in tables)]))
+    own = [table for table in tables if table.title not in records]  # those of the runs stand below the curves
+    if config.ablate is None and len(scored) == 1 and scored[0].evaluation is not None:
+        own = [summary_table(scored)]
+    write_text(config.out / "scores.html", score_page(title, facts, own, scored))
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Runs the command line; returns the exit status."""
     import tyro
 
-    config = tyro.cli(Mot16BenchmarkConfig, args=arguments)
     try:
-        run_benchmark(config)
+        run_benchmark(tyro.cli(Mot16BenchmarkConfig, args=arguments))
     except (ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

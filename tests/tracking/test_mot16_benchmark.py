@@ -127,7 +127,7 @@ def test_crops_are_embedded_once_for_all_runs(world: Path, tmp_path: Path, monke
 
     monkeypatch.setattr(reid.embedder, "Embedder", FakeEmbedder)
     (tmp_path / "model.onnx").write_text("weights")
-    options = {"reid": tmp_path / "model.onnx", "cache": tmp_path / "cache"}
+    options = {"reid": (tmp_path / "model.onnx",), "cache": tmp_path / "cache"}
     records = run_benchmark(config(world, tmp_path / "a", tracking_method=("strongsort", "sort"), **options))
     assert records["strongsort"]["scores"]["COMBINED"]["IDSW"] == 0
     assert len(records["strongsort"]["checkpoint_sha256"]) == 64
@@ -146,7 +146,7 @@ def test_the_networks_card_sets_the_appearance_limit(world: Path, tmp_path: Path
     monkeypatch.setattr(reid.embedder, "Embedder", FakeEmbedder)
     monkeypatch.setattr(reid.embedder, "read_cosine_limit", lambda path, fmr: {0.03: 0.55, 0.001: 0.2}[fmr])
     (tmp_path / "model.onnx").write_text("weights")
-    options = {"reid": tmp_path / "model.onnx", "cache": tmp_path / "cache", "tracking_method": ("botsort", "sort")}
+    options = {"reid": (tmp_path / "model.onnx",), "cache": tmp_path / "cache", "tracking_method": ("botsort", "sort")}
     for told, limit, source in (
         ({}, 0.55, "card of model.onnx, false match rate 0.03"),
         ({"gate_fmr": 0.001}, 0.2, "card of model.onnx, false match rate 0.001"),
