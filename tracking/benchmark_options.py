@@ -43,6 +43,8 @@ class Mot16BenchmarkConfig(TrackerFlags, OfflineFlags):
         ablate: A tracker, of which each flag is switched in turn, in place of --tracking-method.
         resamples: With --ablate: resamples of the sequences for the intervals.
         seed: With --ablate: of the resampling.
+        log_costs: Keep each run beside its result, <run>/<sequence>.run.npz, from which `python -m tracking.evaluation
+            explain <out>/<run>` tells the costs that decided.
         sequences: Only these sequences, by the name of their detections or ground truth.
         sequence_map: Pairs of detection name and ground-truth name, where neither name nor number tells them.
         detection_columns: 7 or 10, for .npy files that do not tell.
@@ -70,6 +72,7 @@ class Mot16BenchmarkConfig(TrackerFlags, OfflineFlags):
     ablate: str | None = None
     resamples: int = 1000
     seed: int = 0
+    log_costs: bool = False
     sequences: tuple[str, ...] | None = None
     sequence_map: dict[str, str] | None = None
     detection_columns: int | None = None

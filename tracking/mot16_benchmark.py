@@ -22,9 +22,11 @@ from tracking.benchmark_runs import Run, ablation_runs, build_trackers, plan_run
 from tracking.checkpoints import Checkpoint, open_checkpoints
 from tracking.evaluation import evaluate_mot
 from tracking.progress_bar import progress_bar
+from tracking.run_record import SUFFIX, record_run, write_run
 from tracking.runner import TrackedSequence
 from tracking.score_page import score_page
 from tracking.score_tables import ScoredRun, TextTable, matrix_table, run_table, scores_csv, summary_table
+from tracking.sources import SequenceDetections
 from tracking.submission import write_submission
 from tracking.workers import Workers, open_workers
 
@@ -57,6 +59,8 @@ def run_benchmark(config: Mot16BenchmarkConfig) -> dict[str, Any]:
         _require_embeddings(runs, sources)
         tracked = _track(runs, workload, sources, workers)
     scored = [_score(config, run, workload, tracked[run.label]) for run in runs]
+    if config.log_costs:
+        _keep_runs(config, runs, workload, sources)
     tables = _tables(config, scored)
     for table in tables:
         table.show()
@@ -105,9 +109,8 @@ def _track(
     """Returns the tracks by run and sequence."""
     jobs, tracked = [], {run.label: {} for run in runs}  # type: ignore[var-annotated]
     for run in runs:
-        label = run.checkpoint.label if run.checkpoint is not None and run.appearance else ""
         for name, work in workload.works.items():
-            detections = sources[name].get(label, sources[name][""])
+            detections = _detections(run, sources[name])
             jobs.append(TrackJob(run.label, run.tracker, run.offline, work, detections, workers.count > 1))
     with progress_bar("tracks", len(jobs), quiet=workers.count == 1) as advance:
         for job, result in zip(jobs, workers.map(track, jobs)):
@@ -116,12 +119,28 @@ def _track(
     return tracked
 
 
+def _detections(run: Run, sources: Sources) -> SequenceDetections:
+    """Returns what a run's tracker is given of a sequence."""
+    label = run.checkpoint.label if run.checkpoint is not None and run.appearance else ""
+    return sources.get(label, sources[""])
+
+
+def _keep_runs(
+    config: Mot16BenchmarkConfig, runs: Sequence[Run], workload: Workload, sources: Mapping[str, Sources]
+) -> None:
+    """Writes what each tracker was given beside its results."""
+    for run in runs:
+        for name, work in workload.works.items():
+            record = record_run(run.tracker, run.offline, _detections(run, sources[name]), work.sequence.frames)
+            write_run(config.out / run.label / f"{name}{SUFFIX}", record)
+
+
 def _score(
     config: Mot16BenchmarkConfig, run: Run, workload: Workload, tracked: Mapping[str, TrackedSequence]
 ) -> ScoredRun:
     """Writes the results of a run and their archive, and scores those that have ground truth."""
     folder = config.out / run.label
-    for stale in folder.glob("*.txt"):
+    for stale in (*folder.glob("*.txt"), *folder.glob(f"*{SUFFIX}")):
         stale.unlink()  # a result of an earlier run over other sequences would be scored along
     for name, result in tracked.items():
         result.write(folder / f"{name}.txt")

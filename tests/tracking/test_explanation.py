@@ -19,6 +19,7 @@ from tracking.decisions import DecisionLog, Stage
 from tracking.evaluation import evaluate_mot, main
 from tracking.explain_command import ExplainConfig, explain_results
 from tracking.kalman import XYAH, KalmanFilter
+from tracking.mot16_benchmark import Mot16BenchmarkConfig, run_benchmark
 from tracking.offline import OfflineOptions
 from tracking.run_record import SUFFIX, read_run, record_run, run_again, write_run
 from tracking.sources import SequenceDetections, deepsort_npy_source, det_txt_source
@@ -326,3 +327,22 @@ def test_real_features_without_images(method: str, shared_data: Path, tmp_path: 
         assert story.switch.person in truth.track_id
         for cost in story.costs:
             assert cost.track_id in (story.earlier, story.later)
+
+
+def test_log_costs_of_the_benchmark(world: Path, tmp_path: Path) -> None:
+    gt = world / "world" / "train"
+    common: dict[str, Any] = {"tracking_method": ("sort", "bytetrack"), "interpolation": "linear"}
+    run_benchmark(Mot16BenchmarkConfig(gt=gt, out=tmp_path, log_costs=True, **common))
+    for method in ("sort", "bytetrack"):
+        assert len(list((tmp_path / method).glob(f"*{SUFFIX}"))) == 1
+        _, explained, scores = explain_results(ExplainConfig(tmp_path / method, gt))
+        (explanation,) = explained.values()
+        assert explanation.calls and "unknown" not in {story.cause for story in explanation.stories}
+        assert len(scores) == 5
+    plain = tmp_path / "plain"
+    run_benchmark(Mot16BenchmarkConfig(gt=gt, out=plain, **common))
+    assert not list(plain.rglob(f"*{SUFFIX}"))
+    for path in plain.glob("*/*.txt"):
+        assert path.read_bytes() == (tmp_path / path.relative_to(plain)).read_bytes()
+    run_benchmark(Mot16BenchmarkConfig(gt=gt, out=tmp_path, **common))
+    assert not list((tmp_path / "sort").glob(f"*{SUFFIX}"))  # it would tell of an earlier run
