@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.backbones import measure as measure_runs
 from benchmarks.scaling import WORKS, is_measured, measure, write_inputs
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
@@ -73,3 +74,22 @@ def test_speed_of_trackers(run_python: Run, shared_data: Path, tmp_path: Path) -
     (tmp_path / source.name).symlink_to(source)
     done = run_python("benchmarks/tracking.py", "--data", tmp_path, "--repeats", 1)
     assert "| sort | " in done.stdout
+
+
+@pytest.mark.slow
+def test_backbones(run_python: Run) -> None:
+    options = ["--base", "reidlite@64x32", "--networks", "reidlite@32x32", "--width-factors", 0.25, "--rounds", 1]
+    done = run_python("benchmarks/backbones.py", *options, "--least", 0.01)
+    assert "| `reidlite` | 64 x 32 | 1.19 M | " in done.stdout and done.stdout.count("(1.0 x)") >= 4
+    assert "| `reidlite width_factor=0.25` | 32 x 32 | " in done.stdout
+    wrong = run_python("benchmarks/backbones.py", "--networks", "reidlite@64", check=False)
+    assert wrong.returncode == 2 and "got reidlite@64, allowed: NAME or NAME@HEIGHTxWIDTH" in wrong.stderr
+
+
+def test_networks_take_turns() -> None:
+    seen: list[str] = []
+    ticks = iter(range(1000))
+    runs = [lambda name=name: seen.append(name) for name in "ab"]
+    found = measure_runs(runs, rounds=2, least=3.0, clock=lambda: float(next(ticks)))
+    assert "".join(seen) == "aabb" + "aaabbb" * 2
+    assert found == [[1 / 3, 1 / 3], [1 / 3, 1 / 3]]
