@@ -1,10 +1,12 @@
 """reidlite: this project's own network for real time on processors."""
 
 import dataclasses
+from collections.abc import Mapping
 
 import torch
 from torch import nn
 
+from reid.models.foreign_names import renamed
 from reid.models.heads import BNNeckHead
 from reid.models.output import ReIDOutput
 from reid.models.reparameterise import BranchedConv
@@ -149,6 +151,36 @@ class ReIDLite(nn.Module):
     def add_cameras(self, num_cameras: int, factor: float) -> None:
         """Adds camera vectors behind BNNeck."""
         self.head.add_cameras(num_cameras, factor)
+
+    def foreign_state(self, state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        """Gives the trunk of timm's mobilenetv4_conv_small our names; what is behind it has no place here.
+
+        Branches begin with a scale of 0, so that the trunk computes what it was trained to compute.
+        """
+        if "conv_stem.weight" not in state:
+            return renamed(state)
+        result = renamed(state, self._timm_names())
+        own = self.state_dict()
+        for name in [name for name in result if name.endswith(".norm.weight")]:
+            for branch in ("point_norm", "identity_norm"):
+                begin = f"{name.removesuffix('norm.weight')}{branch}.weight"
+                if begin in own:
+                    result[begin] = torch.zeros_like(own[begin])
+        return result
+
+    def _timm_names(self) -> dict[str, str]:
+        """Returns the beginning of each name there and here."""
+        names = {"conv_stem.": "stem.0.conv.", "bn1.": "stem.0.norm."}
+        for part in range(4):
+            there = f"blocks.{part // 2}.{part % 2}."
+            names |= {f"{there}conv.": f"stem.{part + 1}.conv.", f"{there}bn1.": f"stem.{part + 1}.norm."}
+        for number, shapes in enumerate(STAGES):
+            for block, shape in enumerate(shapes):
+                parts = ["dw_start"] * bool(shape.start) + ["pw_exp"] + ["dw_mid"] * bool(shape.middle) + ["pw_proj"]
+                for place, part_name in enumerate(parts):
+                    there, here = f"blocks.{number + 2}.{block}.{part_name}.", f"stages.{number}.{block}.body.{place}."
+                    names |= {f"{there}conv.": f"{here}conv.", f"{there}bn.": f"{here}norm."}
+        return names
 
     def forward(self, images: torch.Tensor, camids: torch.Tensor | None = None) -> ReIDOutput:
         """Maps normalised images (B, 3, H, W) to a `ReIDOutput`.

@@ -6,14 +6,17 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
+import timm
 import torch
 import torch.nn.functional as F
+from safetensors.torch import save_file
 
 from reid.checkpoint import Card, save_checkpoint
 from reid.data.images import Preprocessing
 from reid.embedder import Embedder
 from reid.export import export_onnx
 from reid.models import build_model
+from reid.models.foreign_weights import load_foreign
 from reid.models.reidlite import STAGES, UniversalBlock, scaled
 from reid.models.reparameterise import BranchedConv, reparameterise
 
@@ -131,6 +134,26 @@ def test_reidlite_has_the_strides_and_channels_that_it_says() -> None:
     # What three channels did to the heap of a training on a CPU.
     assert isinstance(model.stem[0], BranchedConv) and model.stem[0].point is None
     assert [scaled(32, factor) for factor in (0.25, 0.75, 1.0, 1.25)] == [16, 32, 32, 48]
+
+
+@pytest.mark.parametrize("branches", [False, True])
+@torch.no_grad()
+def test_weights_of_mobilenetv4_make_the_trunk_compute_the_same(tmp_path: Path, branches: bool) -> None:
+    torch.manual_seed(0)
+    images = torch.randn(2, 3, 64, 64)
+    theirs = lived(timm.create_model("mobilenetv4_conv_small"), images)
+    save_file(theirs.state_dict(), tmp_path / "model.safetensors")
+    ours = build_model("reidlite", last_stride=2, branches=branches)
+    report = load_foreign(ours, tmp_path / "model.safetensors")
+    assert report.missing and all(
+        name.startswith(("widen.", "head.")) or "point" in name or "identity" in name for name in report.missing
+    )
+    assert "blocks.4.0.conv.weight" in report.unexpected
+    expected = theirs.blocks[:4](theirs.bn1(theirs.conv_stem(images)))  # type: ignore[index,operator]
+    ours.eval()
+    assert torch.allclose(ours.stages(ours.stem(images)), expected, atol=1e-4)
+    with pytest.raises(ValueError, match="weights of another network"):
+        load_foreign(build_model("reidlite", width_factor=0.5), tmp_path / "model.safetensors")
 
 
 @pytest.mark.parametrize(
