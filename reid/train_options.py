@@ -255,14 +255,21 @@ class TrainConfig:
         self.loss.check_center_rate(self.optimisation.center_lr)
         if self.network.renorm_pk and self.sampling.sampler == "random":
             raise ValueError("renorm_pk: got True with sampler random, allowed: with P x K batches")
-        if self.continual.cross_domain is not None and len(self.data.names()) > 1:
-            raise ValueError("cross_domain: got a folder with several datasets, allowed: one training set")
+        self._check_cross_domain(self.continual.cross_domain)
         others = [name for name in ("cross_domain", "unlabelled") if getattr(self.continual, name) is not None]
         if self.network.camera_factor() > 0 and others:
             raise ValueError(
                 f"{others[0]}: got a folder with --sie, whose vectors are those of the training set's cameras; "
                 "allowed: without --sie, or with --cam-factor 0"
             )
+
+    def _check_cross_domain(self, folder: Path | None) -> None:
+        if folder is None:
+            return
+        if len(self.data.names()) > 1:
+            raise ValueError("cross_domain: got a folder with several datasets, allowed: one training set")
+        if folder.resolve() == self.data.folders()[0].resolve():
+            raise ValueError(f"cross_domain: got {folder}, which is the training set; allowed: another one's folder")
 
     def epochs(self) -> int:
         """Returns the epochs of the training and of the continual training after it."""

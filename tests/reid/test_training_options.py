@@ -293,6 +293,7 @@ WITHOUT_EFFECT: list[tuple[list[object], str]] = [
         (["--circle-gamma", 64], "circle_weight 0"),
         (["--renorm-pk"], "without --renorm"),
         (["--sie", "--cross-domain", "DIR"], "cross_domain: got a folder with --sie"),
+        (["--root", "x/../DIR", "--cross-domain", "DIR"], "cross_domain: got DIR, which is the training set"),
         (["--sie", "--continual", "--unlabelled", "DIR"], "unlabelled: got a folder with --sie"),
         (["--milestones", 3], "only together with schedule multi-step"),
         (["--schedule", "step"], "which needs it"),
