@@ -70,7 +70,7 @@ def test_readme_names_only_targets_and_files_that_exist(repository: Path) -> Non
 def demo(run_python: Run, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     out = tmp_path_factory.mktemp("demo")
     small = ["--pids", 16, "--train-fraction", 0.5, "--cameras", 2, "--epochs", 1, "--batch-size", 16]
-    small += ["--height", 64, "--width", 32, "--sequences", 1, "--frames", 12, "--people", 4, "--processes", 1]
+    small += ["--height", 64, "--width", 40, "--sequences", 1, "--frames", 12, "--people", 4, "--processes", 1]
     return out, run_python("experiments/demo.py", "--out", out, "--level", "easy", *small).stdout
 
 
