@@ -13,7 +13,7 @@ from experiments.demo import DemoConfig, reid_data
 Run = Callable[..., subprocess.CompletedProcess[str]]
 # What makes a command small; appended, so that the README's own options still have to parse.
 SMALL = {
-    "reid/image_reid_train.py": ["--epochs", "1", "--bs", "16", "--height", "64", "--width", "32"],
+    "reid/image_reid_train.py": ["--epochs", "1", "--bs", "16", "--height", "64", "--width", "40"],
     "synthetic_world reid": ["--pids", "12", "--cameras", "2", "--width", "32", "--height", "64"],
     "synthetic_world mot": ["--sequences", "1", "--frames", "8", "--people", "4", "--width", "320", "--height", "180"],
 }
