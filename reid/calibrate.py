@@ -21,6 +21,7 @@ from reid.evaluation import check_cameras, embed_samples
 from reid.false_match_rates import RATES
 from reid.files import atomic_path, write_json
 from reid.training_data import read_test_set
+from reid.zoo_entries import ZOO
 
 
 @dataclasses.dataclass(frozen=True)
@@ -94,6 +95,8 @@ def store_calibration(path: Path, record: dict[str, Any]) -> bool:
 def main(config: CalibrateConfig) -> None:
     """Embeds the test set, prints the distances and stores them."""
     console = Console(highlight=False, markup=False, soft_wrap=True)
+    if config.store and config.ckpt.resolve().is_relative_to(ZOO.parent):
+        raise ValueError(f"store: {config.ckpt} is the zoo's, which names its SHA-256; copy it, or give --no-store")
     embed = Embedder(config.ckpt, device=config.device, batch_size=config.batch_size)
     options = parse_dataset_options(config.dataset_options)
     test = read_test_set(config.dataset, config.root, console.print, **options)

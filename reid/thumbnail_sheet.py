@@ -40,7 +40,11 @@ class ThumbnailSheet:
             FileNotFoundError: When the image is missing.
             ValueError: When it cannot be read; the message names the file.
         """
-        crop = np.asarray(Image.fromarray(load_crop(sample)).resize(_CROP, Image.Resampling.LANCZOS))
+        self.put_image(row, column, load_crop(sample), colour, title)
+
+    def put_image(self, row: int, column: int, image: np.ndarray, colour: str, title: str) -> None:
+        """Puts an image, uint8 RGB (H, W, 3), into a place, framed and titled in a colour."""
+        crop = np.asarray(Image.fromarray(image).resize(_CROP, Image.Resampling.LANCZOS))
         left, top = _NOTE + column * self._step[0], _HEAD + row * self._step[1] + _TITLE
         framed = np.empty((_CROP[1] + 2 * _FRAME, _CROP[0] + 2 * _FRAME, 3), np.uint8)
         framed[:] = [int(colour[place : place + 2], 16) for place in (1, 3, 5)]

@@ -15,6 +15,7 @@ ENTRY_POINTS = (
     "reid/calibrate.py",
     "reid/compare.py",
     "reid/robustness.py",
+    "reid/visualize.py",
     "reid/export.py",
     "tracking/mot16_benchmark.py",
     "experiments/world_levels.py",
@@ -67,6 +68,7 @@ def test_errors_are_one_line_without_a_traceback(repository: Path, run_python: R
         ("reid/video_reid_train.py", ["--dataset", "mars", "--root", tmp_path, "--out", tmp_path / "out"]),
         ("reid/compare.py", [tmp_path / "a.onnx", tmp_path / "b.onnx", "--root", tmp_path]),
         ("reid/calibrate.py", [tmp_path / "absent.onnx", "--root", tmp_path]),
+        ("reid/visualize.py", ["--ckpt", tmp_path / "absent.onnx", "--images", tmp_path, "--out", tmp_path / "out"]),
         ("reid/export.py", ["--ckpt", tmp_path / "absent.safetensors", "--out", tmp_path / "m.onnx"]),
         ("tracking/mot16_benchmark.py", ["--gt", tmp_path, "--out", tmp_path / "out"]),
     ):
