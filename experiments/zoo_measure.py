@@ -63,9 +63,9 @@ def _tracking(path: Path, world: Path, out: Path) -> dict[str, Any]:
     command = ["tracking/mot16_benchmark.py", "--gt", str(world / "train"), "--tracking-method", "strongsort"]
     command += ["--reid", str(path), "--out", str(out)]
     run_command(command, f"{path.name}: tracking on {world.name}")
-    scores = json.loads((out / "result.json").read_text(encoding="utf-8"))["strongsort"]["scores"]
-    combined = {name: float(scores["COMBINED"][name]) for name in ("HOTA", "IDF1")}
-    return combined | {"max_cosine": scores["options"].get("max_cosine"), "command": _shown(command, path, world, out)}
+    (record,) = json.loads((out / "result.json").read_text(encoding="utf-8")).values()
+    combined = {name: float(record["scores"]["COMBINED"][name]) for name in ("HOTA", "IDF1")}
+    return combined | {"command": _shown(command, path, world, out)}
 
 
 def _shown(command: list[str], path: Path, world: Path, out: Path) -> str:

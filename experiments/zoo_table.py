@@ -39,6 +39,8 @@ class ZooTableConfig:
     """Folder of real people: mot17-mini/train and video/one-by-one-person-detection.mp4, either or both."""
     zoo: Path = Path("runs/zoo")
     """Folder of the worlds; experiments/zoo_world.py writes them there too."""
+    plan: Path = ROOT / "experiments" / "zoo_world.yaml"
+    """What the worlds are."""
     out: Path = Path("runs/zoo-table")
     """Folder of what was measured."""
     readme: Path | None = None
@@ -77,7 +79,7 @@ def _cells(row: Row) -> list[str]:
         scores("world", "Euclidean", "Rank-1", "mAP"),
         scores("world", "Jaccard", "Rank-1", "mAP"),
         scores("unseen", "Euclidean", "mAP"),
-        f"{tracking['HOTA']:.1f}, {tracking['IDF1']:.1f}" if "HOTA" in tracking else "",
+        f"{100 * tracking['HOTA']:.1f}, {100 * tracking['IDF1']:.1f}" if "HOTA" in tracking else "",
         auc("frames"),
         auc("video"),
     ]
@@ -145,11 +147,11 @@ def main(config: ZooTableConfig) -> None:
         if not path.is_file():
             raise ValueError(f"ckpt: got {name}, which is no file")
     real, out, zoo = (path if path is None else path.resolve() for path in (config.real, config.out, config.zoo))
-    readme = None if config.readme is None else config.readme.resolve()
+    plan, readme = config.plan.resolve(), None if config.readme is None else config.readme.resolve()
     assert out is not None and zoo is not None
     # Commands start in the repository's root; paths below it stay short in what they record.
     os.chdir(ROOT)
-    budget = read_plan(ROOT / "experiments" / "zoo_world.yaml", config.budget, _short(zoo))
+    budget = read_plan(plan, config.budget, _short(zoo))
     rows: dict[str, Row] = {}
     for name, path in paths.items():
         shown = name if name.startswith("zoo:") else path.stem if path.stem != "model" else path.parent.name

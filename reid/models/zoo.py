@@ -11,13 +11,11 @@ from pathlib import Path
 
 import numpy as np
 import yaml
-from rich.console import Console
-from rich.table import Table
 
 from reid.checkpoint import Card, load_checkpoint
 from reid.embedder import Embedder
 from reid.records import file_sha256
-from reid.zoo_entries import ZOO, ZooEntry, brief_scores, find_entry, read_zoo
+from reid.zoo_entries import RATIOS, ZOO, ZooEntry, brief_scores, find_entry, read_zoo
 from reid.zoo_fetch import fetch
 
 
@@ -68,17 +66,14 @@ def verify(entry: ZooEntry, folder: Path) -> list[str]:
 
 
 def _list(options: argparse.Namespace) -> int:
-    table = Table("name", "backbone", "input", "D", "here", "trained on", "licence", "first score: Rank-1, mAP")
     for entry in read_zoo(options.zoo).values():
-        score = ""
-        if entry.scores:
-            row = entry.scores[0]
-            score = f"{100 * row['Rank-1']:.1f}, {100 * row['mAP']:.1f} ({row['dataset']}, {row['protocol']})"
-        here = "yes" if (options.zoo.parent / entry.file).is_file() else "fetch" if entry.url else "no"
+        here = "here" if (options.zoo.parent / entry.file).is_file() else "to fetch" if entry.url else "missing"
         size = f"{entry.input.height} x {entry.input.width}"
-        cells = (entry.name, entry.backbone, size, str(entry.embedding_size), here)
-        table.add_row(*cells, entry.training_data, entry.licence, score)
-    Console().print(table)
+        print(f"{entry.name} ({here}): {entry.backbone}, {size}, {entry.embedding_size} numbers, {entry.licence}")
+        print(f"    {entry.training_data}; {entry.training}")
+        for row in entry.scores:
+            scores = ", ".join(f"{name} {100 * row[name]:.1f}" for name in RATIOS)
+            print(f"    {row['dataset']}, {row['distance']}, {row['protocol']}: {scores}")
     return 0
 
 
@@ -119,7 +114,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m reid.models.zoo", description="Networks that are ready to embed.")
     parser.add_argument("--zoo", type=Path, default=ZOO, help="another zoo.yaml; files lie beside it")
     commands = parser.add_subparsers(dest="command", required=True)
-    commands.add_parser("list", help="a line a network").set_defaults(run=_list)
+    commands.add_parser("list", help="every network, and whether its file is here").set_defaults(run=_list)
     for name, run, count, text in (
         ("show", _show, "+", "all that is known of a network; its own card wins"),
         ("verify", _verify, "*", "checksum, card and one embedding; of all that are here unless names are given"),

@@ -139,11 +139,12 @@ def test_names_are_taken_wherever_a_file_is(zoo: Path, monkeypatch: pytest.Monke
         Embedder("zoo:other")
 
 
-def test_list_show_verify(zoo: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("COLUMNS", "200")
+def test_list_show_verify(zoo: Path, capsys: pytest.CaptureFixture[str]) -> None:
     command = ["--zoo", str(zoo)]
     assert main([*command, "list"]) == 0
-    assert "51.2, 25.0 (world-hard, inductive)" in capsys.readouterr().out
+    listed = capsys.readouterr().out
+    assert "small (here): osnet_x0_25, 64 x 32, 512 numbers, MIT" in listed
+    assert "world-hard, Euclidean, inductive: Rank-1 51.2, mAP 25.0" in listed
     assert main([*command, "verify"]) == 0
     assert "small: good; sha256 " in capsys.readouterr().out
     # The card wins where the two differ, and verify says so.
