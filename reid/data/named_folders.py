@@ -7,7 +7,7 @@ from pathlib import Path
 
 from reid.data.base import ReIDDataset, Sample, Split
 
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
 JUNK_PID = -1
 
 

@@ -6,9 +6,9 @@ from hashlib import blake2b
 from pathlib import Path
 
 from reid.data.base import Sample, Split
+from reid.data.named_folders import IMAGE_SUFFIXES
 
 UNKNOWN = -1
-_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
 # 0002_c1s1_000451_03.jpg, 0001_c2_f0046182.jpg, 0002_c002_00030600_0.jpg: identity, then camera.
 _LABELLED = re.compile(r"(-1|\d+)_c(\d+)(?:s\d+)?_", re.IGNORECASE)
 # cam3_000017.jpg, lobby-camera2-17.png, a folder c4.
@@ -30,7 +30,7 @@ def read_unlabelled(folder: str | os.PathLike[str], source: str = "unlabelled") 
     root = Path(folder)
     if not root.is_dir():
         raise FileNotFoundError(f"{root}: no such folder; unlabelled images may lie in it and in its subfolders")
-    paths = sorted(path for path in root.rglob("*") if path.suffix.lower() in _SUFFIXES and path.is_file())
+    paths = sorted(path for path in root.rglob("*") if path.suffix.lower() in IMAGE_SUFFIXES and path.is_file())
     cameras = [_camera(path.relative_to(root)) for path in paths]
     base = 0 if 0 in cameras else 1
     samples = []
@@ -39,7 +39,7 @@ def read_unlabelled(folder: str | os.PathLike[str], source: str = "unlabelled") 
         pid = int(labelled[1]) if labelled else UNKNOWN
         samples.append(Sample(str(path), pid, UNKNOWN if camera is None else camera - base, 0, source))
     if not samples:
-        raise ValueError(f"{root}: holds no image ({', '.join(_SUFFIXES)}), here or in its subfolders")
+        raise ValueError(f"{root}: holds no image ({', '.join(IMAGE_SUFFIXES)}), here or in its subfolders")
     return samples
 
 

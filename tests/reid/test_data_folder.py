@@ -53,6 +53,14 @@ def test_sub_folders(folders: Path) -> None:
     assert data.skipped == ("train/loose.jpg",)
 
 
+@pytest.mark.parametrize("suffix", [".bmp", ".webp", ".PNG"])
+def test_images_of_other_formats_count(folders: Path, suffix: str) -> None:
+    for path in (folders / "gallery").rglob("*.jpg"):
+        paint(path.with_suffix(suffix), 45)
+        path.unlink()
+    assert [Path(item.path).suffix for item in read_dataset("folder", folders).gallery] == [suffix] * 5
+
+
 def test_table_with_all_columns(tmp_path: Path) -> None:
     rows = ["0.jpg,10,door,train", "1.jpg,9,yard,query", "2.jpg,9,door,gallery"]
     data = read_dataset("folder", table(tmp_path, "path, pid ,camid,split\n" + "\n".join(rows)))

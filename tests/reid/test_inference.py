@@ -93,9 +93,10 @@ def test_files_with_other_names_are_reported(
     tiny_market: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     shutil.copytree(tiny_market, tmp_path / "market")
-    shutil.copy(next((tiny_market / "query").iterdir()), tmp_path / "market" / "query" / "person_1.jpg")
+    for name in ("person_1.jpg", "0009_c1s1_000000_01.bmp"):
+        shutil.copy(next((tiny_market / "query").iterdir()), tmp_path / "market" / "query" / name)
     score(tmp_path / "market", tmp_path / "out", baseline="colour-histogram", rerank=False)
-    assert "note: 1 images are left out, e.g. query/person_1.jpg" in capsys.readouterr().out
+    assert "note: 2 images are left out, e.g. query/0009_c1s1_000000_01.bmp" in capsys.readouterr().out
 
 
 def test_unreadable_images_are_refused_before_anything_is_embedded(
