@@ -9,7 +9,7 @@ from scipy.sparse import csr_matrix
 
 from reid.distances import map_row_blocks
 from reid.neighbour_search import Method, Say, find_neighbours
-from reid.reranking import join_rows, reciprocal_weights, sparse_block
+from reid.reciprocal_weights import join_rows, reciprocal_weights, sparse_block
 
 
 def jaccard_graph(

@@ -19,8 +19,9 @@ from reid.distances import available_threads
 TILE = 1024  # rows and columns of a tile: 4 MB of float32
 _CHUNK = 64
 # A squared distance below this share of |x|^2 + |y|^2 is rounding noise of float32: it counts as zero, so that
-# duplicates tie, and rank by index, on every machine. (numba keeps compiled code of reranking.py, inverted_lists.py and
-# approximate_neighbours.py, where this value is part of it: whoever changes it must touch those files too.)
+# duplicates tie, and rank by index, on every machine. (numba keeps compiled code of reciprocal_weights.py,
+# inverted_lists.py and approximate_neighbours.py, where this value is part of it: whoever changes it must touch those
+# files too.)
 ZERO_SHARE = np.float32(1e-6)
 
 

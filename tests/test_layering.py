@@ -16,8 +16,12 @@ ALLOWED = {
     "reid.models.zoo": ("reid",),  # an entry point
     "reid.losses": ("reid.losses", "reid.distances"),
     "reid.metrics": ("reid.distances",),
-    "reid.reranking": ("reid.distances", "reid.exact_rows", "reid.neighbours", "reid.neighbour_search"),
-    "reid.jaccard": ("reid.distances", "reid.neighbour_search", "reid.reranking"),
+    "reid.reciprocal_weights": ("reid.distances", "reid.neighbours"),
+    "reid.reranking": (
+        *("reid.distances", "reid.exact_rows", "reid.neighbours", "reid.neighbour_search"),
+        "reid.reciprocal_weights",
+    ),
+    "reid.jaccard": ("reid.distances", "reid.neighbour_search", "reid.reciprocal_weights"),
     "reid": ("reid",),
     "modification_gan": ("modification_gan", "reid.data", "reid.config", "reid.checkpoint", "reid.embedder"),
     # Files and score records are written the same way everywhere.

@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 
 import reid.neighbours
 from reid.neighbours import nearest_neighbours
-from reid.reranking import k_reciprocal_rerank, k_reciprocal_weights
+from reid.reciprocal_weights import k_reciprocal_weights
+from reid.reranking import k_reciprocal_rerank
 
 
 def plain_rerank(query, gallery, k1, k2, lambda_value):
