@@ -122,7 +122,7 @@ class Mot16BenchmarkConfig(TrackerFlags, OfflineFlags):
         if self.detector == PUBLIC:
             return self.detections or PUBLIC
         path = Path(self.detector)
-        return path if path.is_dir() or path.suffix == ".npy" else None
+        return path if path.is_dir() or path.suffix in (".npy", ".txt") else None
 
     @property
     def detector_options(self) -> DetectorOptions:

@@ -288,10 +288,19 @@ def test_ablation_switches_each_flag_in_turn(data: Path, tmp_path: Path, capsys)
         (["--gt", "x", "--detector-confidence", "0.5"], ["--detector-confidence: not used with", "--min-confidence"]),
         (["--gt", "x", "--detector", "truth", "--detector-size", "640"], ["--detector-size: not used with"]),
         (["--gt", "x", "--reid", "a.onnx", "a.onnx"], ["each checkpoint once"]),
+        (
+            ["--gt", "DATA/MOT17/train", "--detector", "det.txt", "--no-appearance"],
+            ["got a .txt file, allowed: .npy, or a folder"],
+        ),
         (["--gt", "x", "--reid", "zoo:nothing"], ["zoo: got 'nothing', allowed:"]),
     ],
 )
-def test_options_without_effect_are_errors(options: list[str], words: list[str], tmp_path: Path, capsys) -> None:
+def test_options_without_effect_are_errors(
+    options: list[str], words: list[str], data: Path, tmp_path: Path, monkeypatch, capsys
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "det.txt").write_text("1,-1,1,2,10,20,0.5\n")
+    options = [option.replace("DATA", str(data)) for option in options]
     assert main([*options, "--out", str(tmp_path)]) == 2
     error = capsys.readouterr().err.strip()
     assert error.startswith("error: ") and "\n" not in error and all(word in error for word in words), error
