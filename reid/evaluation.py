@@ -167,14 +167,10 @@ def rank(
     _check_features("query_features", query_features, len(query))
     _check_features("gallery_features", gallery_features, len(gallery))
     query, gallery = protocol_samples(query, gallery, cameras_known)
-    q_pids, q_camids = np.array([(s.pid, s.camid) for s in query]).T
-    g_pids, g_camids = np.array([(s.pid, s.camid) for s in gallery]).T
-    ids = (q_pids, g_pids, q_camids, g_camids)
+    ids = _ids(query, gallery)
     features = (query_features, gallery_features)
     blockwise = options.blockwise(len(query), len(gallery))
-    kept: NDArray[np.int64] | None = None
-    if blockwise:
-        kept = _choose_queries(query, gallery, options.seed)
+    kept = _choose_queries(query, gallery, options.seed) if blockwise else None
     blocks: Blocks = distance_blocks(*features) if blockwise else [(0, euclidean_distances(*features))]
     rankings = {"Euclidean": _rank_blocks(protocol, blocks, ids, max_rank, options, kept)}
     if rerank:
@@ -186,6 +182,12 @@ def rank(
             blocks = [(0, k_reciprocal_rerank(query_features, gallery_features, top_k=None, **told))]
         rankings["Jaccard"] = _rank_blocks("transductive", blocks, ids, max_rank, options, kept)
     return rankings
+
+
+def _ids(query: Sequence[Sample], gallery: Sequence[Sample]) -> _Ids:
+    q_pids, q_camids = np.array([(sample.pid, sample.camid) for sample in query]).T
+    g_pids, g_camids = np.array([(sample.pid, sample.camid) for sample in gallery]).T
+    return q_pids, g_pids, q_camids, g_camids
 
 
 def _rank_blocks(

@@ -74,15 +74,5 @@ def build_video_trainer(
     )
     generator = torch.Generator().manual_seed(seed + 1000 * accelerator.process_index)
     transform = TrackletTransform(TrainTransform(preprocessing, options.augmentation, generator), generator)
-    return build_trainer(
-        accelerator,
-        model,
-        loss,
-        loader,
-        share,
-        transform,
-        options.optimisation,
-        epochs=epochs,
-        generator=generator,
-        states=states,
-    )
+    parts = (accelerator, model, loss, loader, share, transform, options.optimisation)
+    return build_trainer(*parts, epochs=epochs, generator=generator, states=states)

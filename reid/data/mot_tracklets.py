@@ -1,6 +1,7 @@
 """Tracklets of MOT sequences, by their ground truth."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -58,11 +59,7 @@ def read_mot_tracklets(
             raise FileNotFoundError(f"{folder / info.image_dir}: no such folder; seqinfo.ini says the images are there")
         usable = _usable(truth, info, min_visibility, min_height, min_width)
         hidden += int((~usable).sum())
-        identities = identify(folder, np.unique(truth.track_id[usable]).tolist())
-        for track, who in identities.items():
-            rows = np.flatnonzero(usable & (truth.track_id == track))
-            rows = rows[np.argsort(truth.frame[rows], kind="stable")]
-            pid = numbers.setdefault(who, len(numbers) + 1)
+        for pid, rows in _tracks(folder, truth, usable, numbers):
             for piece in split_track(truth.frame[rows], max_gap, max_length):
                 if len(piece) < min_length:
                     short += 1
@@ -73,6 +70,15 @@ def read_mot_tracklets(
     if hidden or short:
         notes.append(f"{hidden} boxes (not pedestrians, hidden or small) and {short} short tracklets are left out")
     return _dataset(tracklets, notes, test_fraction, seed)
+
+
+def _tracks(
+    folder: Path, truth: MotGroundTruth, usable: np.ndarray, numbers: dict[Person, int]
+) -> Iterator[tuple[int, np.ndarray]]:
+    """Yields the pid and the rows, by frame, of each track; new people get the next number."""
+    for track, who in identify(folder, np.unique(truth.track_id[usable]).tolist()).items():
+        rows = np.flatnonzero(usable & (truth.track_id == track))
+        yield numbers.setdefault(who, len(numbers) + 1), rows[np.argsort(truth.frame[rows], kind="stable")]
 
 
 def split_track(frame: np.ndarray, max_gap: int, max_length: int) -> list[np.ndarray]:
