@@ -44,7 +44,7 @@ def test_the_plan_is_one_of_trainings_and_worlds(name: str, tmp_path: Path) -> N
         size = input_size(config.network.backbone) if name == "gpu" else (128, 64)
         assert (config.network.height, config.network.width) == size
         assert config.data.root == (tmp_path / name / "world-hard",)
-    assert config.distillation.teacher == budget.checkpoint("osnet_x1_0") and config.network.backbone == "reidlite"
+    assert config.distillation.teacher == budget.checkpoint("cares18") and config.network.backbone == "reidlite"
     worlds = [
         ReidOptions(**{key.replace("-", "_"): value for key, value in budget.worlds[part].items()})
         for part in (WORLD, UNSEEN)
