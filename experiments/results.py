@@ -74,11 +74,17 @@ def _named(record: dict[str, Any], run: str) -> dict[str, Any]:
     needed = ("protocol", "dataset", "seed", "command", "date", "commit", "hardware")
     return {name: record[name] for name in needed} | {
         "scores": record["scores"],
-        "distance": record.get("distance", "unknown"),
+        "distance": "; ".join([record.get("distance", "unknown"), *map(_step, record.get("steps", ()))]),
         "items": record.get("items", "images"),
         # What a run scored beside its own network, for comparison, has a row of its own.
         "method": f"{run}, {record['method']}" if record.get("baseline") else run,
     }
+
+
+def _step(step: dict[str, Any]) -> str:
+    """Returns a step on the features in words: its name and its numbers."""
+    numbers = (f"{name} {value}" for name, value in step.items() if name not in ("step", "protocol"))
+    return " ".join([step["step"], *numbers])
 
 
 def group_by_recipe(records: list[dict[str, Any]]) -> dict[tuple[str, str, str], list[dict[str, Any]]]:
@@ -115,7 +121,7 @@ def table(records: list[dict[str, Any]]) -> str:
         ValueError: When the records differ in their protocol, or some are of images and some of tracklets.
     """
     require_one_protocol(records, "results")
-    lines = ["| | dataset | run | distance | seeds | Rank-1 | mAP | mINP |", "|---" * 8 + "|"]
+    lines = ["| | dataset | run | distance; steps | seeds | Rank-1 | mAP | mINP |", "|---" * 8 + "|"]
     origins = []
     for number, ((dataset, distance, run), group) in enumerate(sorted(group_by_recipe(records).items()), 1):
         cells = [cell([record["scores"][name] for record in group]) for name in RATIOS]

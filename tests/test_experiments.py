@@ -94,6 +94,18 @@ def test_only_runs_of_one_recipe_make_a_mean() -> None:
     assert "±" not in table(same_seed)
 
 
+def test_steps_on_the_features_stand_beside_the_distance(tmp_path: Path) -> None:
+    steps = [
+        {"step": "flip", "protocol": "inductive"},
+        {"step": "pca", "protocol": "inductive", "dimensions": 64, "whiten": False},
+    ]
+    write(tmp_path / "plain" / "result.json", [record("inductive", 0, 0.5, steps=[])])
+    write(tmp_path / "more" / "result.json", [record("inductive", 0, 0.6, steps=steps)])
+    text = section(read_records(tmp_path)[0])
+    assert "| plain | Euclidean | 0 | 50.0 |" in text
+    assert "| more | Euclidean; flip; pca dimensions 64 whiten False | 0 | 60.0 |" in text
+
+
 def test_results_replace_their_section_only(tmp_path: Path) -> None:
     page = tmp_path / "README.md"
     page.write_text(f"before\n{BEGIN}\nold\n{END}\nafter\n")

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-# Of the rates on a card, the one whose distance tracks best on made-up worlds: experiments/README.md.
+# Of the rates that a card has from the start, one that tracks well on made-up worlds: experiments/README.md.
 DEFAULT_FMR = 0.03
 
 

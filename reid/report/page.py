@@ -25,7 +25,10 @@ th, td { padding: 7px 12px; border-bottom: 1px solid var(--line); text-align: ri
 th { color: var(--soft); font-weight: 600; vertical-align: bottom; } td.text, th.text { text-align: left; }
 td.bar { min-width: 92px;
   background: linear-gradient(var(--bar), var(--bar)) no-repeat left center / var(--share) 70%; }
+tr.best td { font-weight: 600; color: var(--accent); }
 figure { margin: 0 0 22px; }
+pre { background: var(--box); border: 1px solid var(--line); border-radius: 8px; padding: 10px 14px; font-size: 13px;
+  white-space: pre-wrap; overflow-wrap: anywhere; margin: 4px 0 12px; }
 .pair { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 440px), 1fr)); gap: 0 18px; }
 img { display: block; max-width: 100%; height: auto; background: #fff;
   border: 1px solid var(--line); border-radius: 8px; }
@@ -67,13 +70,14 @@ class Bar:
 Cell = str | Bar
 
 
-def table(columns: Sequence[str], rows: Sequence[Sequence[Cell]], texts: int = 1) -> str:
+def table(columns: Sequence[str], rows: Sequence[Sequence[Cell]], texts: int = 1, best: int | None = None) -> str:
     """Returns a table that scrolls by itself on narrow screens.
 
     Args:
         columns: Its head.
         rows: As many cells each.
         texts: So many columns at the left are words, the others numbers.
+        best: The row that stands out.
 
     Raises:
         ValueError: When a row has another number of cells.
@@ -83,7 +87,10 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[Cell]], texts: int = 1
             raise ValueError(f"rows: got {len(row)} cells, allowed: {len(columns)}, as the head has it")
     head = "".join(_cell("th", name, place < texts) for place, name in enumerate(columns))
     body = "".join(
-        "<tr>" + "".join(_cell("td", cell, place < texts) for place, cell in enumerate(row)) + "</tr>" for row in rows
+        ('<tr class="best">' if number == best else "<tr>")
+        + "".join(_cell("td", cell, place < texts) for place, cell in enumerate(row))
+        + "</tr>"
+        for number, row in enumerate(rows)
     )
     return f'<div class="scroll"><table><tr>{head}</tr>{body}</table></div>'
 
@@ -119,6 +126,11 @@ def figure(path: Path, caption: str, wide: bool = False) -> str:
 def pair(*blocks: str) -> str:
     """Returns blocks side by side where there is room, else one below the other."""
     return '<div class="pair">' + "".join(f"<div>{block}</div>" for block in blocks) + "</div>"
+
+
+def code(text: str) -> str:
+    """Returns text that is shown as it is, as commands are."""
+    return f"<pre>{html.escape(text)}</pre>"
 
 
 def paragraph(text: str) -> str:

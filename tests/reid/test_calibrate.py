@@ -132,6 +132,13 @@ def test_options_act(checkpoint: Path, noisy_market: Path, tmp_path: Path) -> No
     assert set(option_names(CalibrateConfig)) == tested | {"dataset", "dataset_options"}
 
 
+def test_files_of_the_zoo_are_left_alone(checkpoint: Path, noisy_market: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("reid.calibrate.ZOO", checkpoint.with_name("zoo.yaml"))
+    with pytest.raises(ValueError, match=r"is the zoo's, which names its SHA-256; copy it, or give --no-store"):
+        calibrate(checkpoint, noisy_market)
+    calibrate(checkpoint, noisy_market, "--no-store")
+
+
 def test_cards_of_earlier_versions_load() -> None:
     values = Card("seres18", {}, 3, 512, Preprocessing(64, 32)).to_dict()
     assert values.pop("calibration", 0) is None

@@ -17,7 +17,7 @@ from reid.open_set import open_set_rates
 from reid.post_processing import TestFeatures
 from reid.records import score_record
 from reid.report import ReportOptions, write_report
-from reid.report.page import Bar, figure, page, source, table
+from reid.report.page import Bar, code, figure, page, source, table
 from reid.report.subject import Subject, find_annotations
 
 SMALL = ReportOptions(top=3, num_queries=2, map_points=20, map_people=3, confused=4)
@@ -205,6 +205,9 @@ def test_blocks_of_the_page(tmp_path: Path) -> None:
     assert "--share: 25.0%" in text and ">25.0<" in text and "–" in text and ">0.012<" in text
     with pytest.raises(ValueError, match="rows: got 1 cells, allowed: 2"):
         table(["a", "b"], [["a"]])
+    assert 'class="best"' not in text
+    assert '<tr class="best"><td class="text">y</td>' in table(["a"], [["x"], ["y"]], best=1)
+    assert code("a <b>") == "<pre>a &lt;b&gt;</pre>"
     (tmp_path / "a.jpg").write_bytes(b"123")
     assert 'src="data:image/jpeg;base64,MTIz"' in figure(tmp_path / "a.jpg", 'say "x"')
     assert "&quot;x&quot;" in figure(tmp_path / "a.jpg", 'say "x"')
