@@ -29,8 +29,8 @@ class DistillationOptions:
     """
 
     UNLESS_TOLD: ClassVar[dict[str, Any]] = {
-        "teacher_embedding_weight": 1.0,
-        "teacher_relation_weight": 1.0,
+        "teacher_embedding_weight": 5.0,
+        "teacher_relation_weight": 10.0,
         "teacher_angle_weight": 0.0,
     }
 
@@ -38,9 +38,9 @@ class DistillationOptions:
     """A trained checkpoint (.safetensors, or zoo:NAME) whose embeddings of the same images are learnt from as well; not
     in continual training."""
     teacher_embedding_weight: float | None = None
-    """Weight of 1 - cosine between the two embeddings of an image, 1 unless told; with --teacher."""
+    """Weight of 1 - cosine between the two embeddings of an image, 5 unless told; with --teacher."""
     teacher_relation_weight: float | None = None
-    """Weight of the relative distances within a batch (RKD-D), 1 unless told; with --teacher."""
+    """Weight of the relative distances within a batch (RKD-D), 10 unless told; with --teacher."""
     teacher_angle_weight: float | None = None
     """Weight of the angles within a batch (RKD-A), 0 unless told; with --teacher."""
 

@@ -181,7 +181,7 @@ def test_every_option_changes_the_weights(tiny_market: Path, tmp_path: Path) -> 
     for change in (
         (),
         ("--teacher-embedding-weight", 0),
-        ("--teacher-relation-weight", 5),
+        ("--teacher-relation-weight", 20),
         ("--teacher_angle_weight", 1),
     ):
         weights, rows = train(tiny_market, tmp_path / "run", *taught, *change)
