@@ -18,6 +18,7 @@ ENTRY_POINTS = (
     "reid/visualize.py",
     "reid/export.py",
     "tracking/mot16_benchmark.py",
+    "tracking/track_video.py",
     "experiments/world_levels.py",
     "experiments/post_processing.py",
 )
@@ -26,6 +27,7 @@ REQUIRED = {
     "reid/calibrate.py": ["a.onnx", "--root", "."],
     "reid/compare.py": ["a.onnx", "b.onnx", "--root", "."],
     "reid/robustness.py": ["--root", "."],
+    "tracking/track_video.py": ["--source", "."],
 }
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -71,6 +73,7 @@ def test_errors_are_one_line_without_a_traceback(repository: Path, run_python: R
         ("reid/visualize.py", ["--ckpt", tmp_path / "absent.onnx", "--images", tmp_path, "--out", tmp_path / "out"]),
         ("reid/export.py", ["--ckpt", tmp_path / "absent.safetensors", "--out", tmp_path / "m.onnx"]),
         ("tracking/mot16_benchmark.py", ["--gt", tmp_path, "--out", tmp_path / "out"]),
+        ("tracking/track_video.py", ["--source", tmp_path, "--save", tmp_path / "out.mp4"]),
     ):
         done = run_python(repository / path, *options, check=False)
         assert done.returncode != 0, path

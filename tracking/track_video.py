@@ -1,0 +1,218 @@
+"""Tracks the people of a video and writes an annotated video, MOT results, crops and a summary.
+
+python tracking/track_video.py --source street.mp4 --detector hog --save tracks.mp4 --save-txt tracks.txt
+python tracking/track_video.py --source 0 --detector yolo:WEIGHTS --reid CKPT --tracker strongsort --save tracks.mp4
+"""
+
+import signal
+import sys
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+if __package__ in (None, ""):  # run as a file: the repository root, not this folder, is where imports start
+    sys.path[0] = str(Path(__file__).resolve().parents[1])
+
+import numpy as np
+
+from reid.files import write_json
+from reid.records import hardware, repository_commit
+from tracking.benchmark_runs import Run, plan_runs
+from tracking.boxes import xyxy_to_xywh
+from tracking.checkpoints import open_checkpoints
+from tracking.detections import Detections
+from tracking.detectors import Detector, build_detector
+from tracking.frame_rate_line import frame_rate_line
+from tracking.frame_source import DEFAULT_RATE, FrameSource, open_source
+from tracking.images import crop_box
+from tracking.intake import select_detections
+from tracking.track_summary import TrackSummary
+from tracking.track_video_options import TrackVideoConfig
+from tracking.tracks import Tracks
+from tracking.video_outputs import VideoOutputs, open_outputs
+
+__all__ = ["TrackVideoConfig", "main", "track_video"]
+
+BROKEN_OFF = 3  # exit status
+
+
+def track_video(config: TrackVideoConfig) -> dict[str, Any]:
+    """Tracks a video and writes what the options tell.
+
+    Returns:
+        What --save-summary holds: "complete", "notes", "tracks" and more. "complete" is false when something could not
+        be read, or the run was stopped before the end of a video. All but "speed" is the same in every run over the
+        same frames.
+
+    Raises:
+        OSError: When a file cannot be written.
+        ValueError: When an option, the source, or a file is wrong; the message says what to do.
+    """
+    config.check()
+    source = open_source(config.source)
+    detector = build_detector(config.detector, config.detector_options)
+    run = _plan(config)
+    rate = config.fps or source.rate or DEFAULT_RATE
+    summary = TrackSummary(rate)
+    pipeline = _Pipeline(detector, run, config.min_confidence)
+    paths: dict[str, Any] = {"video": config.save, "text": config.save_txt, "crops": config.save_crops}
+    with open_outputs(**paths, crop_step=config.crop_step, rate=rate) as outputs, _stop_signals() as stopped:
+        frames, size = _run(config, source, pipeline, outputs, summary, stopped)
+        if not frames:
+            raise ValueError("; ".join([f"{config.source}: no frame could be read", *source.notes]))
+    notes = list(source.notes)
+    if stopped() and not source.live:
+        notes.append(f"{config.source}: stopped after {frames} frames")
+    if outputs.video is not None and outputs.video.fitted:
+        print(f"note: {outputs.video.fitted} frames of another size were scaled to the first one's", file=sys.stderr)
+    result = {
+        "source": config.source,
+        "complete": not notes,
+        "notes": notes,
+        "frames": frames,
+        "frame_rate": rate,
+        "size": list(size),
+        "detector": config.detector,
+        "reid": None if run.checkpoint is None else str(config.reid),
+        "tracker": run.method,
+        "options": vars(run.tracker.options),
+        **({} if run.gate is None else {"gate": str(run.gate)}),
+        "tracks": summary.rows(),
+        "speed": pipeline.speed(frames),
+    }
+    if config.save_summary is not None:
+        write_json(config.save_summary, result)
+    return result
+
+
+def _plan(config: TrackVideoConfig) -> Run:
+    """Builds the tracker and opens the network, as the benchmark would."""
+    benchmark = config.as_benchmark()
+    run = plan_runs(benchmark, open_checkpoints(benchmark.reid, config.device, config.precision))[0]
+    if run.gate is not None:
+        print(f"appearance limit: {run.gate}")
+    if config.without_looks and config.appearance:
+        print("note: no --reid, so people are told apart by overlap and motion alone", file=sys.stderr)
+    return run
+
+
+class _Pipeline:
+    """Takes frames to tracks and measures where the time goes."""
+
+    def __init__(self, detector: Detector, run: Run, min_confidence: float) -> None:
+        self._detector, self._run, self._min_confidence = detector, run, min_confidence
+        self.seconds: dict[str, float] = defaultdict(float)
+        run.tracker.reset()
+
+    def __call__(self, number: int, image: np.ndarray) -> Tracks:
+        found = self.timed("detector", self._detector, image, number)
+        found, _ = select_detections(found, self._min_confidence)
+        if self._run.checkpoint is not None:
+            found = self.timed("reid", self._embedded, found, image)
+        tracks: Tracks = self.timed("tracker", self._run.tracker.update, found, image)
+        return tracks
+
+    def _embedded(self, found: Detections, image: np.ndarray) -> Detections:
+        if not len(found):
+            return found
+        assert self._run.checkpoint is not None
+        looks = self._run.checkpoint([crop_box(image, xywh) for xywh in xyxy_to_xywh(found.xyxy)])
+        return Detections(found.xyxy, found.confidence, found.class_id, looks)
+
+    def timed(self, stage: str, work: Callable[..., Any], *arguments: Any) -> Any:
+        """Returns what `work` returns, its time counted under `stage`."""
+        start = time.perf_counter()
+        try:
+            return work(*arguments)
+        finally:
+            self.seconds[stage] += time.perf_counter() - start
+
+    def speed(self, frames: int) -> dict[str, Any]:
+        """Returns frames a second in all, the seconds of each part, and on which machine and commit."""
+        total = sum(self.seconds.values())
+        return {
+            "frames_per_second": round(frames / max(total, 1e-9), 2),
+            "seconds": {stage: round(value, 3) for stage, value in self.seconds.items()},
+            "hardware": hardware(),
+            "commit": repository_commit(),
+        }
+
+
+def _run(
+    config: TrackVideoConfig,
+    source: FrameSource,
+    pipeline: _Pipeline,
+    outputs: VideoOutputs,
+    summary: TrackSummary,
+    stopped: Callable[[], bool],
+) -> tuple[int, tuple[int, int]]:
+    """Goes through the frames; returns how many, and width and height of the first."""
+    expected = [number for number in (source.length, config.max_frames) if number is not None]
+    frames, size = 0, (0, 0)
+    images = islice(source.frames(), config.max_frames)
+    with frame_rate_line(min(expected, default=None)) as advance:
+        while not stopped():
+            item = pipeline.timed("reading", next, images, None)
+            if item is None:
+                break
+            number, image = item
+            tracks = pipeline(number, image)
+            summary.add(number, tracks)
+            pipeline.timed("writing", outputs.write, number, image, tracks)
+            size = size if frames else (image.shape[1], image.shape[0])
+            frames += 1
+            advance(len(tracks))
+    return frames, size
+
+
+@contextmanager
+def _stop_signals() -> Iterator[Callable[[], bool]]:
+    """Yields what tells whether the user wants an end: a first Ctrl-C ends after the frame, a second at once."""
+    asked = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield asked.is_set  # signals reach the main thread only
+        return
+    kinds = (signal.SIGINT, signal.SIGTERM)
+    before = {kind: signal.getsignal(kind) for kind in kinds}
+
+    def ask(*_: object) -> None:
+        asked.set()
+        for kind in kinds:
+            signal.signal(kind, before[kind])
+
+    try:
+        for kind in kinds:
+            signal.signal(kind, ask)
+        yield asked.is_set
+    finally:
+        for kind in kinds:
+            signal.signal(kind, before[kind])
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Runs the command line; returns the exit status."""
+    import tyro
+
+    config = tyro.cli(TrackVideoConfig, args=arguments)
+    try:
+        result = track_video(config)
+    except (ValueError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    for note in result["notes"]:
+        print(f"note: {note}", file=sys.stderr)
+    speed = result["speed"]["frames_per_second"]
+    print(f"{result['frames']} frames, {len(result['tracks'])} identities, {speed:.1f} frames/s")
+    for path in (config.save, config.save_txt, config.save_crops, config.save_summary):
+        if path is not None:
+            print(f"wrote {path}")
+    return 0 if result["complete"] else BROKEN_OFF
+
+
+if __name__ == "__main__":
+    sys.exit(main())
