@@ -2,6 +2,7 @@
 
 import importlib.util
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from tracking.boxes import iou_matrix, xywh_to_xyxy
 from tracking.detectors import DetectorOptions, build_detector
 from tracking.detectors.base import weights_digest
 from tracking.detectors.hog import suppress
+from tracking.frame_source import open_source
 from tracking.images import read_frame
 
 needs_ultralytics = pytest.mark.skipif(
@@ -127,6 +129,16 @@ def test_hog_finds_people_in_a_street(street) -> None:
     sure = build_detector("hog", DetectorOptions(size=1280, confidence=0.7))(image)
     assert 0 < len(sure) < len(found) and sure.confidence.min() >= 0.7
     assert len(build_detector("hog", DetectorOptions(size=1280, overlap=0.9))(image)) > len(found)
+
+
+@pytest.mark.real_data
+def test_hog_finds_a_person_as_tall_as_the_image(shared_data: Path) -> None:
+    video = open_source(shared_data / "video" / "one-by-one-person-detection.mp4")
+    image = next(islice(video.frames(), 74, None))[1]
+    person = np.array([[384.5, 38.9, 545.0, 401.1]])
+    part = image[30:410]  # 7 pixels above, 8 below: no room for the window's margins
+    overlap = iou_matrix(build_detector("hog")(part).xyxy, person - [0, 30, 0, 30])
+    assert overlap.max() > 0.7
 
 
 def test_torchvision_with_random_and_with_local_weights(tmp_path: Path) -> None:

@@ -18,6 +18,9 @@ WINDOW_HEIGHT, MARGIN = 128, 16
 # Width / height of people: the mean of Dollár et al., "Pedestrian Detection: An Evaluation of the State of the Art",
 # TPAMI 2012. The window is wider, for its margin.
 ASPECT = 0.41
+# Added on all sides by repeating the outermost pixels, as shares of the image's height: room for the window's margins
+# around a person as tall as the image, who could not be found without.
+BORDER_HEIGHT, BORDER_WIDTH = 1 / 6, 1 / 8
 
 
 @dataclass(frozen=True)
@@ -36,7 +39,7 @@ class HogDetector:
     @property
     def identity(self) -> str:
         """What a cache files the detections under."""
-        return f"hog opencv {cv2.__version__} {self.confidence} {self.size} {self.overlap} {ASPECT}"
+        return f"hog opencv {cv2.__version__} {self.confidence} {self.size} {self.overlap} {ASPECT} {BORDER_HEIGHT:.4f}"
 
     def __call__(self, image: np.ndarray | None, frame: int = 0) -> Detections:
         """Returns the people in an image, uint8 RGB (H, W, 3)."""
@@ -48,13 +51,15 @@ class HogDetector:
             grey = cv2.resize(
                 grey, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
             )
+        above, beside = round(BORDER_HEIGHT * grey.shape[0]), round(BORDER_WIDTH * grey.shape[0])
+        grey = cv2.copyMakeBorder(grey, above, above, beside, beside, cv2.BORDER_REPLICATE)
         if min(grey.shape[0] / 128, grey.shape[1] / 64) < 1:
             return Detections.empty()  # smaller than the window
         limit = float(0.5 * np.log(self.confidence / (1 - self.confidence)))
         found, margins = _descriptor().detectMultiScale(grey, hitThreshold=limit, scale=1.05, groupThreshold=0)
         if not len(found):
             return Detections.empty()
-        window = np.asarray(found, np.float64).reshape(-1, 4) / scale
+        window = (np.asarray(found, np.float64).reshape(-1, 4) - [beside, above, 0, 0]) / scale
         height = window[:, 3] * (1 - 2 * MARGIN / WINDOW_HEIGHT)
         centre = window[:, :2] + 0.5 * window[:, 2:]
         half = 0.5 * np.stack([ASPECT * height, height], axis=1)
