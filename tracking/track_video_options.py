@@ -11,15 +11,22 @@ from tracking.offline import OFFLINE_DEFAULTS
 from tracking.options import require_count, require_range
 from tracking.tracker_flags import TrackerFlags
 
+# Where ReidSort begins a track unless told: its own default suits detections of benchmarks, which are sifted already.
+# These were chosen on one indoor video, where lower limits gave identities to walls (HOG), and one to the feet of two.
+NEW_CONFIDENCE = {"hog": 0.7, "torchvision": 0.5, "yolo": 0.5}
+
 
 @dataclass(frozen=True, kw_only=True)
 class TrackVideoConfig(TrackerFlags):
     """Tracks the people of a video, a folder of images, a camera or a stream, frame by frame.
 
-    Options of trackers come first, then the command's own. At least one of --save, --save-txt, --save-crops and
-    --save-summary says what to keep. Ctrl-C ends the run with what was done so far; so does a video that breaks off.
-    The exit status is 0 when all went well, 3 when a video could not be read to its end or was stopped before it (the
-    files are whole and hold what was done), and 2 for an error, after which no file is left.
+    Options of trackers come first, then the command's own. Those of trackers are as in the benchmark, but for
+    --new-confidence of reidsort, which is 0.5 for yolo and torchvision and 0.7 for hog unless told.
+
+    At least one of --save, --save-txt, --save-crops and --save-summary says what to keep. Ctrl-C ends the run with what
+    was done so far; so does a video that breaks off. The exit status is 0 when all went well, 3 when a video could not
+    be read to its end or was stopped before it (the files are whole and hold what was done), and 2 for an error, after
+    which no video and no text is left.
 
     Attributes:
         source: A video file, a folder of images, a MOT sequence folder, a camera's number, or a stream's address.
@@ -111,6 +118,8 @@ class TrackVideoConfig(TrackerFlags):
         """Returns what the benchmark would be told, so that both choose trackers and options alike."""
         flags = {field.name: getattr(self, field.name) for field in fields(TrackerFlags)}
         flags["appearance"] = self.appearance and not self.without_looks
+        if self.tracker == "reidsort" and self.new_confidence is None:
+            flags["new_confidence"] = NEW_CONFIDENCE.get(self.detector.partition(":")[0])
         return Mot16BenchmarkConfig(
             gt=Path(),
             out=Path(),

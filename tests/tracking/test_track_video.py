@@ -194,6 +194,15 @@ def test_options_change_what_they_say(walk: Path, tmp_path: Path) -> None:
     assert track_video(config(walk, tmp_path, n_init=12, tracker="strongsort"))["tracks"][0]["frames"] < FRAMES - 9
 
 
+def test_reidsort_begins_tracks_where_the_detector_is_sure(tmp_path: Path) -> None:
+    def begins(detector: str, **options: Any) -> float | None:
+        return config("0", tmp_path, detector=detector, **options).as_benchmark().new_confidence
+
+    assert begins("hog") == 0.7 and begins("yolo:w.pt") == begins("torchvision:ssd300_vgg16=random") == 0.5
+    assert begins("hog", new_confidence=0.2) == 0.2
+    assert begins("det.txt") is None and begins("hog", tracker="bytetrack") is None
+
+
 def test_an_embedder_is_used_where_one_is_given(walk: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     weights = tmp_path / "w.onnx"
     weights.write_bytes(b"weights")
