@@ -57,6 +57,20 @@ def hardware() -> str:
     return line
 
 
+def command_line() -> str:
+    """Returns the line that started this process: `python -m MODULE` or a script, in the repository by its place there.
+
+    Folders of the machine that lead to the repository are nobody's business who reads a record.
+    """
+    spec = getattr(sys.modules["__main__"], "__spec__", None)
+    if spec is not None and spec.name.split(".")[0] in ("reid", "tracking", "synthetic_world", "experiments"):
+        started = ["-m", spec.name.removesuffix(".__main__")]
+    else:
+        root, script = Path(__file__).resolve().parents[1], Path(sys.argv[0]).absolute()
+        started = [str(script.relative_to(root)) if script.is_relative_to(root) else sys.argv[0]]
+    return shlex.join(["python", *started, *sys.argv[1:]])
+
+
 def score_record(
     scores: dict[str, Any],
     *,
@@ -89,7 +103,7 @@ def score_record(
         "checkpoint_sha256": None if checkpoint is None else file_sha256(checkpoint),
         "commit": repository_commit(),
         "seed": seed,
-        "command": shlex.join(["python", *sys.argv]),
+        "command": command_line(),
         "hardware": hardware(),
         "date": datetime.now(timezone.utc).date().isoformat(),
     }

@@ -1,12 +1,14 @@
 """Scores and their protocols."""
 
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from experiments.report import Results, reid_records, reid_rows
-from reid.records import by_protocol, require_one_protocol, score_record
+from reid.records import by_protocol, command_line, require_one_protocol, score_record
 
 
 def record(protocol: str | None, **others: Any) -> dict[str, Any]:
@@ -67,3 +69,14 @@ def test_the_report_has_a_table_for_each_protocol() -> None:
     ]
     with pytest.raises(ValueError, match="not comparable"):
         reid_rows([item for records in groups.values() for item in records])
+
+
+def test_the_command_names_no_folder_of_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    root = Path(__file__).resolve().parents[2]
+    monkeypatch.setattr(sys, "argv", [str(root / "reid" / "calibrate.py"), "a b"])
+    monkeypatch.setitem(sys.modules, "__main__", SimpleNamespace(__spec__=None))
+    assert command_line() == "python reid/calibrate.py 'a b'"
+    monkeypatch.setitem(sys.modules, "__main__", SimpleNamespace(__spec__=SimpleNamespace(name="reid.calibrate")))
+    assert command_line() == "python -m reid.calibrate 'a b'"
+    monkeypatch.setitem(sys.modules, "__main__", SimpleNamespace(__spec__=SimpleNamespace(name="reid.data.__main__")))
+    assert command_line() == "python -m reid.data 'a b'"
