@@ -13,7 +13,7 @@ from tracking.tracker_flags import TrackerFlags
 
 # Where ReidSort begins a track unless told: its own default suits detections of benchmarks, which are sifted already.
 # These were chosen on one indoor video, where lower limits gave identities to walls (HOG), and one to the feet of two.
-NEW_CONFIDENCE = {"hog": 0.7, "torchvision": 0.5, "yolo": 0.5}
+NEW_CONFIDENCE = {"hog": 0.8, "torchvision": 0.5, "yolo": 0.5}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,7 +21,7 @@ class TrackVideoConfig(TrackerFlags):
     """Tracks the people of a video, a folder of images, a camera or a stream, frame by frame.
 
     Options of trackers come first, then the command's own. Those of trackers are as in the benchmark, but for
-    --new-confidence of reidsort, which is 0.5 for yolo and torchvision and 0.7 for hog unless told.
+    --new-confidence of reidsort, which is 0.5 for yolo and torchvision and 0.8 for hog unless told.
 
     At least one of --save, --save-txt, --save-crops and --save-summary says what to keep. Ctrl-C ends the run with what
     was done so far; so does a video that breaks off. The exit status is 0 when all went well, 3 when a video could not

@@ -12,7 +12,7 @@ from PIL import Image
 from tracking.boxes import iou_matrix, xywh_to_xyxy
 from tracking.detectors import DetectorOptions, build_detector
 from tracking.detectors.base import weights_digest
-from tracking.detectors.hog import suppress
+from tracking.detectors.hog import is_part, suppress
 from tracking.frame_source import open_source
 from tracking.images import read_frame
 
@@ -129,6 +129,17 @@ def test_hog_finds_people_in_a_street(street) -> None:
     sure = build_detector("hog", DetectorOptions(size=1280, confidence=0.7))(image)
     assert 0 < len(sure) < len(found) and sure.confidence.min() >= 0.7
     assert len(build_detector("hog", DetectorOptions(size=1280, overlap=0.9))(image)) > len(found)
+
+
+def test_hog_knows_arms_and_legs_from_people() -> None:
+    person = [100.0, 0, 200, 300]
+    boxes = np.array([person, [90, 50, 130, 150], [60, 50, 120, 150], [105, 0, 195, 250], [110, 50, 150, 150]])
+    confidence = np.array([0.8, 0.7, 0.7, 0.7, 0.9])
+    # Inside by 3/4 of it only, nearly as large, more certain: those stay.
+    assert is_part(boxes, confidence).tolist() == [False, False, False, False, False]
+    boxes[1] = [95, 50, 135, 150]
+    assert is_part(boxes, confidence).tolist() == [False, True, False, False, False]
+    assert is_part(np.empty((0, 4)), np.empty(0)).shape == (0,)
 
 
 @pytest.mark.real_data

@@ -198,7 +198,7 @@ def test_reidsort_begins_tracks_where_the_detector_is_sure(tmp_path: Path) -> No
     def begins(detector: str, **options: Any) -> float | None:
         return config("0", tmp_path, detector=detector, **options).as_benchmark().new_confidence
 
-    assert begins("hog") == 0.7 and begins("yolo:w.pt") == begins("torchvision:ssd300_vgg16=random") == 0.5
+    assert begins("hog") == 0.8 and begins("yolo:w.pt") == begins("torchvision:ssd300_vgg16=random") == 0.5
     assert begins("hog", new_confidence=0.2) == 0.2
     assert begins("det.txt") is None and begins("hog", tracker="bytetrack") is None
 

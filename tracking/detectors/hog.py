@@ -21,6 +21,8 @@ ASPECT = 0.41
 # Added on all sides by repeating the outermost pixels, as shares of the image's height: room for the window's margins
 # around a person as tall as the image, who could not be found without.
 BORDER_HEIGHT, BORDER_WIDTH = 1 / 6, 1 / 8
+# A box is a part of a person, such as an arm, where this share of it lies in a more certain box this much larger.
+PART_INSIDE, PART_TIMES = 0.8, 3
 
 
 @dataclass(frozen=True)
@@ -39,7 +41,8 @@ class HogDetector:
     @property
     def identity(self) -> str:
         """What a cache files the detections under."""
-        return f"hog opencv {cv2.__version__} {self.confidence} {self.size} {self.overlap} {ASPECT} {BORDER_HEIGHT:.4f}"
+        rules = f"{ASPECT} border {BORDER_HEIGHT:.4f} {BORDER_WIDTH} parts {PART_INSIDE} {PART_TIMES}"
+        return f"hog opencv {cv2.__version__} {self.confidence} {self.size} {self.overlap} {rules}"
 
     def __call__(self, image: np.ndarray | None, frame: int = 0) -> Detections:
         """Returns the people in an image, uint8 RGB (H, W, 3)."""
@@ -66,6 +69,7 @@ class HogDetector:
         certain = 1 / (1 + np.exp(-2 * np.asarray(margins, np.float64).reshape(-1)))
         xyxy = np.hstack([centre - half, centre + half])
         kept = suppress(xyxy, certain, self.overlap)
+        kept = kept[~is_part(xyxy[kept], certain[kept])]
         return Detections.from_xyxy(xyxy[kept], certain[kept])
 
 
@@ -85,6 +89,21 @@ def suppress(xyxy: np.ndarray, confidence: np.ndarray, overlap: float) -> np.nda
             free[index + 1 :] &= apart[index, index + 1 :]
     kept: np.ndarray = order[free]
     return kept
+
+
+def is_part(xyxy: np.ndarray, confidence: np.ndarray) -> np.ndarray:
+    """Returns bool (N,), which boxes are arms or legs of people who have a box of their own.
+
+    Args:
+        xyxy: (N, 4), boxes with area.
+        confidence: (N,).
+    """
+    corner = np.maximum(xyxy[:, None, :2], xyxy[None, :, :2])
+    inside = np.clip(np.minimum(xyxy[:, None, 2:], xyxy[None, :, 2:]) - corner, 0, None).prod(axis=2)
+    area = (xyxy[:, 2:] - xyxy[:, :2]).prod(axis=1)
+    within = (inside >= PART_INSIDE * area[:, None]) & (area[None] >= PART_TIMES * area[:, None])
+    part: np.ndarray = (within & (confidence[None] > confidence[:, None])).any(axis=1)
+    return part
 
 
 def _descriptor() -> Any:
