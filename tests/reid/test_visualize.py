@@ -91,11 +91,8 @@ def test_a_dataset_has_right_and_wrong_neighbours(tiny_market: Path, network: Pa
 
 def test_the_images_drawn_are_evenly_spaced(folder: Path) -> None:
     images = images_of_folder(folder, 3)
-    assert [Path(sample.path).name for sample in images.drawn] == [
-        "0.jpg",
-        "5.jpg",
-        "9.jpg",
-    ] and images.pool is images.all
+    assert [Path(sample.path).name for sample in images.drawn] == ["0.jpg", "4.jpg", "9.jpg"]
+    assert images.pool is images.all
     assert len(images_of_folder(folder, 0).drawn) == len(images_of_folder(folder, 99).drawn) == 10
 
 
