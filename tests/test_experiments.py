@@ -144,6 +144,7 @@ def test_a_row_is_compared_with_the_one_above_seed_by_seed() -> None:
     assert verdict([0.01, -0.02, 0.015]) == "no clear difference" and verdict([0.3]) == "one seed cannot tell"
 
 
+@pytest.mark.slow
 def test_ablation_goes_on_and_its_results_are_collected(run_python: Run, tmp_path: Path) -> None:
     out, page = tmp_path / "runs" / "ablation", tmp_path / "README.md"
     options = ["--out", out, "--level", "easy", "--seed", 0, "--labelled", 8, "--unlabelled", 8, "--tested", 6]
