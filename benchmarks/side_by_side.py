@@ -1,4 +1,4 @@
-"""What the comparisons with torchreid share: its environment, and jobs in processes of their own."""
+"""What the comparisons with other libraries share: their environments, and jobs in processes of their own."""
 
 import argparse
 import json
@@ -7,7 +7,7 @@ import subprocess
 import sys
 import sysconfig
 import venv
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -47,15 +47,23 @@ def run_market(
         compare(arguments)
 
 
-def peer_python(folder: Path) -> Path:
-    """Returns the interpreter of torchreid's own environment, which is made on the first call.
+def peer_python(
+    folder: Path, name: str = "torchreid", peers: Sequence[str] = (PEER,), needed: Sequence[str] = NEEDED
+) -> Path:
+    """Returns the interpreter of another library's own environment, which is made on the first call.
 
     It sees the packages of the running environment (torch alone is gigabytes) through a .pth file, and adds its own.
+
+    Args:
+        folder: Where environments are kept.
+        name: Of the environment, a folder there.
+        peers: Requirements that are installed without what they depend on.
+        needed: Requirements of theirs that the running environment lacks.
 
     Raises:
         RuntimeError: When pip fails; the message holds its output.
     """
-    home = folder.resolve() / "torchreid"
+    home = folder.resolve() / name
     python = home / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
     ready = home / "ready"
     if not ready.exists():
@@ -64,7 +72,7 @@ def peer_python(folder: Path) -> Path:
         places = {"base": str(home), "platbase": str(home)}
         site = Path(sysconfig.get_path("purelib", "venv", places))
         (site / "running_environment.pth").write_text(sysconfig.get_path("purelib") + "\n", encoding="utf-8")
-        for packages in (("--no-deps", PEER), NEEDED):
+        for packages in (("--no-deps", *peers), needed):
             command = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *packages]
             done = subprocess.run(command, capture_output=True, text=True)
             if done.returncode:
