@@ -19,6 +19,7 @@ ENTRY_POINTS = (
     "reid/export.py",
     "tracking/mot16_benchmark.py",
     "tracking/track_video.py",
+    "tracking/tune.py",
     "experiments/world_levels.py",
     "experiments/post_processing.py",
 )

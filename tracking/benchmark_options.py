@@ -36,6 +36,8 @@ class Mot16BenchmarkConfig(TrackerFlags, OfflineFlags):
             sequences' own det/det.txt when left out.
         tracking_method: Trackers, one or more: botsort, bytetrack, deepocsort, deepsort, ocsort, reidsort, sort,
             strongsort, strongsort++.
+        tracker_options: YAML file of options, tracker -> option -> value, as python -m tracking.tune writes it. What
+            the command line says itself wins; detections below either min_confidence are ignored.
         reid: Checkpoints (.safetensors, .onnx, or zoo:NAME) that embed the crops; features in .npy files give way to
             them.
         gate_fmr: False match rate at which the card of --reid tells the highest appearance distance (max_cosine of
@@ -67,6 +69,7 @@ class Mot16BenchmarkConfig(TrackerFlags, OfflineFlags):
     detector_overlap: float | None = None
     detections: Path | None = None
     tracking_method: tuple[str, ...] = ("strongsort",)
+    tracker_options: Path | None = None
     reid: tuple[Path, ...] = ()
     gate_fmr: float | None = None
     ablate: str | None = None

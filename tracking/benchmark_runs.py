@@ -11,6 +11,7 @@ from tracking.appearance_gate import Gate, find_gate
 from tracking.benchmark_options import Mot16BenchmarkConfig
 from tracking.checkpoints import Checkpoint
 from tracking.offline import INTERPOLATIONS, LINKS, OfflineOptions, offline_options
+from tracking.tracker_file import read_tracker_file
 from tracking.tracker_flags import TrackerFlags
 from tracking.tracks import Tracker
 
@@ -75,10 +76,24 @@ def build_trackers(config: Mot16BenchmarkConfig) -> dict[str, Tracker]:
         raise ValueError("--reid with --no-appearance: the checkpoint would not be used; give one of them")
     if config.reid and not any("appearance" in names for names in allowed.values()) and config.link != "looks":
         raise ValueError(f"--reid: none of {', '.join(methods)} uses appearance")
+    filed = _filed_options(config)
     return {
-        method: build_tracker(method, **{key: value for key, value in given.items() if key in names})
+        method: build_tracker(
+            method, **_with_file(filed.get(method, {}), {key: value for key, value in given.items() if key in names})
+        )
         for method, names in allowed.items()
     }
+
+
+def _filed_options(config: Mot16BenchmarkConfig) -> dict[str, dict[str, Any]]:
+    return {} if config.tracker_options is None else read_tracker_file(config.tracker_options, config.methods)
+
+
+def _with_file(filed: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the options of a file and, over them, those of the command line."""
+    # Its lowest confidence has a default, so that one cannot tell whether the command line said it.
+    limits = [options["min_confidence"] for options in (filed, given) if "min_confidence" in options]
+    return {**filed, **given, "min_confidence": max(limits)}
 
 
 def plan_runs(config: Mot16BenchmarkConfig, checkpoints: Sequence[Checkpoint]) -> list[Run]:
@@ -88,7 +103,7 @@ def plan_runs(config: Mot16BenchmarkConfig, checkpoints: Sequence[Checkpoint]) -
         ValueError: As `build_trackers`, `offline_options` and `find_gate`.
     """
     trackers = build_trackers(config)
-    gates = _gates(config, checkpoints)
+    gates, filed = _gates(config, checkpoints), _filed_options(config)
     runs = []
     for method, tracker in trackers.items():
         offline = offline_options(method, config)
@@ -102,6 +117,8 @@ def plan_runs(config: Mot16BenchmarkConfig, checkpoints: Sequence[Checkpoint]) -
                 label = f"{method}@{checkpoint.label}"
             if "max_cosine" not in tracker_options(method):
                 gate = None
+            elif "max_cosine" in filed.get(method, {}) and config.max_cosine is None:
+                gate = Gate(filed[method]["max_cosine"], f"--tracker-options {config.tracker_options}")
             if gate is not None and gate.max_cosine is not None:
                 tracker = TRACKERS[method][0](replace(tracker.options, max_cosine=gate.max_cosine))
             runs.append(Run(label, method, tracker, offline, checkpoint, gate))
@@ -111,6 +128,8 @@ def plan_runs(config: Mot16BenchmarkConfig, checkpoints: Sequence[Checkpoint]) -
 def _gates(config: Mot16BenchmarkConfig, checkpoints: Sequence[Checkpoint]) -> dict[str, Gate]:
     """Returns label of a checkpoint to the limit of the appearance distance, where something tells it."""
     options = [tracker_options(method) for method in config.methods] if config.appearance else []
+    if config.gate_fmr is not None and any("max_cosine" in told for told in _filed_options(config).values()):
+        raise ValueError("--gate-fmr with max_cosine in --tracker-options: both say the same limit; give one of them")
     if not checkpoints:
         find_gate(options, reid=None, max_cosine=config.max_cosine, gate_fmr=config.gate_fmr)
     found = {

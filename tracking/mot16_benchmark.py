@@ -16,17 +16,17 @@ from reid.files import write_json, write_text
 from reid.records import score_record
 from tracking.ablation_table import ablation_table
 from tracking.benchmark_data import Workload, load_workload, uses_images
-from tracking.benchmark_jobs import PrepareJob, Sources, TrackJob, prepare, track
+from tracking.benchmark_jobs import Sources, TrackJob, track
 from tracking.benchmark_options import Mot16BenchmarkConfig
 from tracking.benchmark_runs import Run, ablation_runs, build_trackers, plan_runs
-from tracking.checkpoints import Checkpoint, open_checkpoints
+from tracking.benchmark_sources import prepare_sources, require_embeddings, run_detections
+from tracking.checkpoints import open_checkpoints
 from tracking.evaluation import evaluate_mot
 from tracking.progress_bar import progress_bar
 from tracking.run_record import SUFFIX, record_run, write_run
 from tracking.runner import TrackedSequence
 from tracking.score_page import score_page
 from tracking.score_tables import ScoredRun, TextTable, matrix_table, run_table, scores_csv, summary_table
-from tracking.sources import SequenceDetections
 from tracking.submission import write_submission
 from tracking.workers import Workers, open_workers
 
@@ -53,10 +53,10 @@ def run_benchmark(config: Mot16BenchmarkConfig) -> dict[str, Any]:
     if config.ablate is not None and not workload.truth_names:
         raise ValueError(f"--ablate: {workload.dataset}, {workload.split} has no ground truth to score against")
     with open_workers(config.processes, config.cluster) as workers:
-        sources = _prepare(config, workload, checkpoints if any(run.appearance for run in runs) else [], workers)
+        sources = prepare_sources(config, workload, checkpoints if any(run.appearance for run in runs) else [], workers)
         if config.ablate is not None:
             runs = _ablation(runs[0], workload, sources)
-        _require_embeddings(runs, sources)
+        require_embeddings(runs, sources)
         tracked = _track(runs, workload, sources, workers)
     scored = [_score(config, run, workload, tracked[run.label]) for run in runs]
     if config.log_costs:
@@ -69,38 +69,11 @@ def run_benchmark(config: Mot16BenchmarkConfig) -> dict[str, Any]:
     return records
 
 
-def _prepare(
-    config: Mot16BenchmarkConfig, workload: Workload, checkpoints: Sequence[Checkpoint], workers: Workers
-) -> dict[str, Sources]:
-    """Returns the detections of each sequence, with each checkpoint's embeddings."""
-    settings = (config.detector, config.detector_options, tuple(checkpoints), config.min_confidence)
-    jobs = [
-        PrepareJob(work, *settings, config.detection_columns, config.cache_folder, workers.count > 1)
-        for work in workload.works.values()
-    ]
-    with progress_bar("sequences", len(jobs), quiet=workers.count == 1) as advance:
-        found = {}
-        for job, sources in zip(jobs, workers.map(prepare, jobs)):
-            found[job.work.name] = sources
-            advance(1)
-    return found
-
-
 def _ablation(base: Run, workload: Workload, sources: Mapping[str, Sources]) -> list[Run]:
     label = "" if base.checkpoint is None else base.checkpoint.label
     images = all(work.sequence.images for work in workload.works.values())
     embeddings = all(source[label].embeddings is not None for source in sources.values() if label in source)
     return list(ablation_runs(base, images, embeddings))
-
-
-def _require_embeddings(runs: Sequence[Run], sources: Mapping[str, Sources]) -> None:
-    for run in runs:
-        for name, source in sources.items():
-            if run.appearance and run.checkpoint is None and source[""].embeddings is None:
-                raise ValueError(
-                    f"{name}: {run.label} needs appearance and the detections have no features; "
-                    "pass --reid CHECKPOINT, or --no-appearance, or .npy files with features"
-                )
 
 
 def _track(
@@ -110,7 +83,7 @@ def _track(
     jobs, tracked = [], {run.label: {} for run in runs}  # type: ignore[var-annotated]
     for run in runs:
         for name, work in workload.works.items():
-            detections = _detections(run, sources[name])
+            detections = run_detections(run, sources[name])
             jobs.append(TrackJob(run.label, run.tracker, run.offline, work, detections, workers.count > 1))
     with progress_bar("tracks", len(jobs), quiet=workers.count == 1) as advance:
         for job, result in zip(jobs, workers.map(track, jobs)):
@@ -119,19 +92,13 @@ def _track(
     return tracked
 
 
-def _detections(run: Run, sources: Sources) -> SequenceDetections:
-    """Returns what a run's tracker is given of a sequence."""
-    label = run.checkpoint.label if run.checkpoint is not None and run.appearance else ""
-    return sources.get(label, sources[""])
-
-
 def _keep_runs(
     config: Mot16BenchmarkConfig, runs: Sequence[Run], workload: Workload, sources: Mapping[str, Sources]
 ) -> None:
     """Writes what each tracker was given beside its results."""
     for run in runs:
         for name, work in workload.works.items():
-            record = record_run(run.tracker, run.offline, _detections(run, sources[name]), work.sequence.frames)
+            record = record_run(run.tracker, run.offline, run_detections(run, sources[name]), work.sequence.frames)
             write_run(config.out / run.label / f"{name}{SUFFIX}", record)
 
 
