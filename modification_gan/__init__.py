@@ -1,1 +1,1 @@
-"""Synthetic training images from generative models. Its networks and its training loop arrive with the GAN work."""
+"""Synthetic training images from generative models: GANs, VAE-GANs and diffusion, trained on re-ID training splits."""

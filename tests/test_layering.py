@@ -23,7 +23,12 @@ ALLOWED = {
     ),
     "reid.jaccard": ("reid.distances", "reid.neighbour_search", "reid.reciprocal_weights"),
     "reid": ("reid",),
-    "modification_gan": ("modification_gan", "reid.data", "reid.config", "reid.checkpoint", "reid.embedder"),
+    "modification_gan": (
+        *("modification_gan", "reid.data", "reid.config", "reid.checkpoint", "reid.embedder"),
+        # Parts that know nothing of re-ID networks.
+        *("reid.devices", "reid.dataset_options", "reid.histogram", "reid.weight_average", "reid.training_state"),
+        "reid.canvas",
+    ),
     # Files and score records are written the same way everywhere.
     "tracking": ("tracking", "reid.embedder", "reid.data.mot", "reid.files", "reid.records", "reid.zoo_entries"),
 }

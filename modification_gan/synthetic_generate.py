@@ -1,0 +1,160 @@
+"""Trains a generative model and makes images: `python modification_gan/synthetic_generate.py`."""
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+if __package__ in (None, ""):
+    # Running a file puts its own folder first; the packages live in the repository's root.
+    sys.path[0] = str(Path(__file__).resolve().parents[1])
+
+import torch
+from accelerate import Accelerator
+from rich.console import Console
+
+from modification_gan.diversity import DiversityWatch, fixed_groups, training_spread
+from modification_gan.generative_model import GenerativeModel
+from modification_gan.groups import Groups, build_groups
+from modification_gan.models import build_model
+from modification_gan.options import GenerateConfig
+from modification_gan.pictures import draw_curves, write_grid
+from modification_gan.run_files import RunFiles
+from modification_gan.sampling import write_images
+from modification_gan.training import GenerativeTrainer, InterruptedTraining, Listeners
+from modification_gan.training_images import TrainingBatches, load_training_images, read_training_split
+from modification_gan.weights import SourceCard, load_source, save_source
+from reid.config import option_values, run_entry_point
+from reid.data.base import Split
+from reid.devices import check_precision
+from reid.files import write_json
+from reid.records import command_line, file_sha256, hardware, repository_commit
+from reid.weight_average import WeightAverage
+
+Say = Callable[[str], None]
+
+
+def _build_accelerator(config: GenerateConfig) -> Accelerator:
+    precision = config.run.precision
+    accelerator = Accelerator(mixed_precision=None if precision == "launcher" else precision)
+    if accelerator.mixed_precision == "fp16":
+        raise ValueError("precision: got fp16, whose scaled losses spoil gradient penalties, allowed: no, bf16")
+    check_precision(accelerator.mixed_precision, accelerator.device.type, config.network.width)
+    if config.run.threads:
+        torch.set_num_threads(config.run.threads)
+    return accelerator
+
+
+def _card(config: GenerateConfig, samples: Split, groups: Groups, step: int) -> SourceCard:
+    return SourceCard(
+        model=config.network.model,
+        sizes=config.network.architecture(groups.count),
+        ema=config.optimisation.ema,
+        step=step,
+        data=config.data.folder().resolve().name,
+        split="train",
+        num_images=len(samples),
+        condition=groups.kind,
+        labels=groups.labels,
+        shares=groups.shares,
+        config=_public(option_values(config)),
+        commit=repository_commit(),
+    )
+
+
+def _public(values: dict[str, Any]) -> dict[str, Any]:
+    """Returns options without the folders of this machine."""
+    return values | {name: Path(values[name]).name for name in ("root", "out", "ckpt") if values[name] is not None}
+
+
+def _listeners(
+    config: GenerateConfig, files: RunFiles, model: GenerativeModel, card: Callable[[int], SourceCard], say: Say
+) -> Listeners:
+    def row(values: dict[str, float]) -> None:
+        files.add_row(values)
+        losses = " ".join(f"{n.removeprefix('loss/')} {v:.3f}" for n, v in values.items() if n.startswith("loss/"))
+        seen = f" diversity {values['diversity']:.2f}" if "diversity" in values else ""
+        step = f"step {values['step']:.0f}/{config.optimisation.steps}"
+        say(f"{step} {losses}{seen} {values['images_per_second']:.0f} images/s")
+
+    def good(step: int) -> None:
+        save_source(files.weights, model.source, card(step))
+        draw_curves(files.rows, files.out / "curves.png")
+
+    return Listeners(row, lambda step, images: write_grid(images, files.grid(step)), good)
+
+
+def _train(config: GenerateConfig, accelerator: Accelerator, files: RunFiles, say: Say) -> None:
+    data, network, run = config.data, config.network, config.run
+    samples = read_training_split(data.name(), data.folder(), data.options(), say)
+    condition = config.condition
+    groups = build_groups(samples, condition.kind(), condition.groups or 0, condition.ckpt, run.seed)
+    images = load_training_images(samples, network.height, network.width)
+    of_image = None if groups.of_image is None else torch.from_numpy(groups.of_image)
+    model = build_model(network.model, network.architecture(groups.count), config.objective.objective(), run.seed)
+    decay = config.optimisation.decay()
+    average = None if decay is None else WeightAverage(model.source.to(accelerator.device), decay)
+    reference = training_spread(images, groups.of_image)
+    trainer = GenerativeTrainer(
+        accelerator,
+        model,
+        TrainingBatches(
+            *(images, of_image, config.optimisation.batch_size, run.seed),
+            *(accelerator.process_index, accelerator.num_processes),
+        ),
+        config.optimisation.schedule(network.model, run),
+        average,
+        files.states,
+        DiversityWatch(reference, run.collapse_below, run.patience(), say),
+        fixed_groups(groups.of_image, model.previews),
+        _listeners(config, files, model, lambda step: _card(config, samples, groups, step), say),
+        {"images": len(images), "of_image": None if of_image is None else of_image.tolist()},
+    )
+    trainer.train(resume=run.resume)
+
+
+def _sample(config: GenerateConfig, accelerator: Accelerator, files: RunFiles, say: Say) -> None:
+    """Makes the images with the stored weights, so that whoever loads them makes the same ones."""
+    source, card = load_source(files.weights)
+    run = config.run
+    facts = {
+        "model": card.model,
+        "options": card.config | {"num_images": run.num_images},
+        "weights_sha256": file_sha256(files.weights),
+        "data": card.data,
+        "split": card.split,
+        "training_images": card.num_images,
+        "groups": len(card.labels),
+        "condition": card.condition,
+        "images": run.num_images,
+        "commit": card.commit,
+        "command": command_line(),
+        "hardware": hardware(),
+    }
+    if run.num_images:
+        source = source.to(accelerator.device)
+        speed = write_images(files.out, source, card, run.num_images, run.seed, run.sample_batch, accelerator.device)
+        facts["images_per_second"] = speed
+        say(f"wrote {run.num_images} images to {files.out} at {speed:.0f} images/s, JPEGs included")
+    write_json(files.card, facts)
+
+
+def main(config: GenerateConfig) -> None:
+    """Trains, then makes the images."""
+    accelerator = _build_accelerator(config)
+    say = Console(quiet=not accelerator.is_main_process, highlight=False, markup=False, soft_wrap=True).print
+    run = config.run
+    files = RunFiles(run.out, option_values(config), run.resume, say, main=accelerator.is_main_process)
+    try:
+        _train(config, accelerator, files, say)
+    except InterruptedTraining as stopped:
+        print(str(stopped), file=sys.stderr)
+        sys.exit(130)
+    accelerator.wait_for_everyone()
+    if accelerator.is_main_process:
+        _sample(config, accelerator, files, say)
+    accelerator.wait_for_everyone()
+
+
+if __name__ == "__main__":
+    run_entry_point(main, GenerateConfig)
