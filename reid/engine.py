@@ -48,6 +48,8 @@ class Trainer:
         states: Where states are written and found; None keeps none.
         distillation: Maps a batch of images and the model's embeddings of them to one more loss and its terms. Its
             parameters are the optimiser's.
+        before_epoch: Called before the first batch of each epoch with its number, from 1, and the model as
+            `weights_to_keep` yields it; not when an epoch is gone on with in its middle. It may change the loss.
     """
 
     def __init__(
@@ -68,6 +70,7 @@ class Trainer:
         generator: torch.Generator | None = None,
         states: StateFolder | None = None,
         distillation: nn.Module | None = None,
+        before_epoch: Callable[[int, nn.Module], None] | None = None,
     ) -> None:
         self.accelerator = accelerator
         self.bare_model = to_device(model, accelerator.device)
@@ -89,6 +92,7 @@ class Trainer:
         self.generator = generator
         self.states = states
         self.distillation = distillation
+        self.before_epoch = before_epoch
 
     def train(self, epochs: int, on_epoch_end: Callable[[dict[str, float]], None], *, resume: bool = False) -> None:
         """Runs the epochs.
@@ -152,8 +156,11 @@ class Trainer:
         self.sampler.set_epoch(epoch)
 
     def _epoch(self, epoch: int, advance: Callable[[], None], state: dict[str, Any] | None) -> dict[str, float]:
-        self._begin_epoch(epoch)
         done = 0 if state is None else int(state["batches"])
+        if self.before_epoch is not None and not done:
+            with self.weights_to_keep() as model:
+                self.before_epoch(epoch, model)
+        self._begin_epoch(epoch)
         sums = {} if state is None else {k: v.to(self.accelerator.device) for k, v in state["sums"].items()}
         if done:
             self.sampler.start = done  # type: ignore[attr-defined]

@@ -28,10 +28,13 @@ from reid.embedder import Embedder
 from reid.engine import Trainer
 from reid.epoch_reports import Store, epoch_reporter, keep_best
 from reid.evaluation import embed_samples, protocol_of, rank, scores_of
+from reid.losses import CombinedLoss
 from reid.models import build_model
 from reid.models.foreign_weights import load_foreign
 from reid.records import repository_commit, score_record
 from reid.run_folder import RunFolder
+from reid.synthetic_images import GeneratedImages, read_generated
+from reid.synthetic_training import GeneratedPart, build_generated, real_loss
 from reid.train_options import TrainConfig
 from reid.training import build_accelerator, build_image_trainer, set_threads
 from reid.training_data import TestSet, TrainingData, read_test_set, read_training_data
@@ -48,6 +51,7 @@ class Session:
         data: What is trained on.
         tests: What is scored: the data's own tests, or the --cross-domain set.
         folder: Where the run goes.
+        generated: Generated images beside the training data, None without --synthetic.
     """
 
     config: TrainConfig
@@ -56,6 +60,7 @@ class Session:
     data: TrainingData
     tests: tuple[TestSet, ...]
     folder: RunFolder
+    generated: GeneratedImages | None
 
     def model_options(self) -> dict[str, Any]:
         """Returns the options of `build_model`."""
@@ -78,6 +83,10 @@ def _open(config: TrainConfig, accelerator: Accelerator) -> Session:
     if continual.continual:
         # A folder without images is an error now, not after hours of training.
         choose_unlabelled(_target(tests, config), continual)
+    generated = None
+    if config.synthetic.synthetic is not None:
+        splits = [split for test in tests for split in (test.data.query, test.data.gallery)]
+        generated = read_generated(config.synthetic.synthetic, data.train, splits, console.print)
     size = config.network.preprocessing()
     folder = RunFolder(
         config.run,
@@ -86,7 +95,7 @@ def _open(config: TrainConfig, accelerator: Accelerator) -> Session:
         main=accelerator.is_main_process,
         unless_told=unless_told(TrainConfig) | {"height": size.height, "width": size.width},
     )
-    return Session(config, accelerator, console.print, data, tests, folder)
+    return Session(config, accelerator, console.print, data, tests, folder, generated)
 
 
 def _target(tests: tuple[TestSet, ...], config: TrainConfig) -> ReIDDataset:
@@ -142,6 +151,26 @@ def _reporter(
     )
 
 
+def _generated(session: Session, loss: CombinedLoss, batch_size: int) -> GeneratedPart | None:
+    """Returns the part of the generated images in the training, None where there are none or --synthetic-ratio is 0."""
+    config = session.config
+    if session.generated is None or not config.synthetic.acts():
+        return None
+    part = build_generated(
+        session.generated,
+        config.synthetic,
+        loss,
+        session.data.train,
+        cross_entropy_weight=config.loss.cross_entropy_weight,
+        temperature=1.0 if config.loss.temperature is None else config.loss.temperature,
+        device=session.accelerator.device,
+    )
+    session.say(
+        f"labels {config.synthetic.labels()}; {batch_size} real + {part.per_batch(batch_size)} generated a batch"
+    )
+    return part
+
+
 def _train(session: Session, batch_size: int) -> Trainer:
     """Trains on the source images with P x K batches of this size."""
     config = session.config
@@ -152,12 +181,13 @@ def _train(session: Session, batch_size: int) -> Trainer:
         session.say(str(load_foreign(model, weights)))
     size = int(model.embedding_size)  # type: ignore[arg-type]
     loss = config.loss.build(labels, size, config.run.seed)
+    generated = _generated(session, loss, batch_size)
     taught = config.distillation.build(size, config.network.preprocessing(), session.accelerator, config.run.seed)
     sampling = dataclasses.replace(config.sampling, batch_size=batch_size)
     trainer = build_image_trainer(
         session.accelerator,
         model,
-        loss,
+        loss if generated is None else generated.loss,
         session.data.train,
         config.network.preprocessing(),
         dataclasses.replace(config.training(), sampling=sampling),
@@ -165,12 +195,14 @@ def _train(session: Session, batch_size: int) -> Trainer:
         seed=config.run.seed,
         states=session.folder.states("source"),
         distillation=taught,
+        generated=generated,
     )
     batches = len(trainer.loader)
     if config.run.state_steps >= batches and not config.continual.continual:
         raise ValueError(f"state_steps: got {config.run.state_steps}, allowed: below the {batches} batches of an epoch")
     images = config.network.preprocessing()
-    rehearse(trainer, (batch_size, 3, images.height, images.width))
+    more = 0 if generated is None else generated.per_batch(batch_size)
+    rehearse(trainer, (batch_size + more, 3, images.height, images.width))
     report = _reporter(session, lambda: trainer, 0, config.run.epochs, "inductive")
     trainer.train(config.run.epochs, report, resume=config.run.resume)
     return trainer
@@ -185,7 +217,7 @@ def _continue(session: Session, source: Trainer, batch_size: int) -> None:
     epochs, trainers = config.continual.epochs(), []  # type: tuple[int, list[Trainer]]
     trainer, adaptation = continue_training(
         source.bare_model,
-        source.loss,  # type: ignore[arg-type]
+        real_loss(source.loss),
         session.data.train,
         target,
         config.continual,

@@ -15,6 +15,7 @@ from reid.loss_config import LossConfig
 from reid.models import input_size, is_vit
 from reid.models.options import GenericOptions
 from reid.optim import OptimisationOptions
+from reid.synthetic_options import SyntheticOptions
 from reid.training import LoadingOptions, Precision, SamplingOptions, TrainingOptions
 
 # An option of a group stands on the command line without the name of the group.
@@ -238,6 +239,7 @@ class TrainConfig:
     network: Annotated[NetworkOptions, _FLAT] = dataclasses.field(default_factory=NetworkOptions)
     loss: Annotated[LossConfig, _FLAT] = dataclasses.field(default_factory=LossConfig)
     distillation: Annotated[DistillationOptions, _FLAT] = dataclasses.field(default_factory=DistillationOptions)
+    synthetic: Annotated[SyntheticOptions, _FLAT] = dataclasses.field(default_factory=SyntheticOptions)
     sampling: Annotated[SamplingOptions, _FLAT] = dataclasses.field(default_factory=SamplingOptions)
     augmentation: Annotated[Augmentation, _FLAT] = dataclasses.field(default_factory=Augmentation)
     optimisation: Annotated[OptimisationOptions, _FLAT] = dataclasses.field(default_factory=OptimisationOptions)
@@ -256,6 +258,13 @@ class TrainConfig:
         if self.network.renorm_pk and self.sampling.sampler == "random":
             raise ValueError("renorm_pk: got True with sampler random, allowed: with P x K batches")
         self._check_cross_domain(self.continual.cross_domain)
+        self.synthetic.check_training(
+            epochs=self.run.epochs,
+            cross_entropy=self.loss.cross_entropy_weight,
+            datasets=len(self.data.names()),
+            cameras=self.network.camera_factor() > 0,
+            pk_layers=self.network.renorm_pk,
+        )
         others = [name for name in ("cross_domain", "unlabelled") if getattr(self.continual, name) is not None]
         if self.network.camera_factor() > 0 and others:
             raise ValueError(

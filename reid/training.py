@@ -19,6 +19,7 @@ from torch.utils.data import DataLoader
 
 from reid.activation_checkpointing import checkpoint_activations
 from reid.data.base import Split, relabel
+from reid.data.generated_mix import GeneratedMix
 from reid.data.images import Preprocessing
 from reid.data.loader import training_loader
 from reid.data.samplers import CameraBalancedPKBatchSampler, PKBatchSampler, RandomBatchSampler
@@ -26,7 +27,7 @@ from reid.data.sharding import BatchSampler, BatchShare
 from reid.data.transforms import Augmentation, TrainTransform
 from reid.distances import available_threads
 from reid.engine import Trainer, to_device
-from reid.losses import CombinedLoss
+from reid.losses import CombinedLoss, LossWithGenerated
 from reid.optim import (
     JointOptimizer,
     OptimisationOptions,
@@ -34,6 +35,7 @@ from reid.optim import (
     build_optimizer,
     build_schedule,
 )
+from reid.synthetic_training import BeforeEpoch, GeneratedPart
 from reid.training_state import StateFolder
 from reid.weight_average import WeightAverage
 
@@ -173,7 +175,7 @@ def build_sampler(
 def build_image_trainer(
     accelerator: Accelerator,
     model: nn.Module,
-    loss: CombinedLoss,
+    loss: CombinedLoss | LossWithGenerated,
     samples: Split,
     preprocessing: Preprocessing,
     options: TrainingOptions,
@@ -182,6 +184,7 @@ def build_image_trainer(
     seed: int = 0,
     states: StateFolder | None = None,
     distillation: nn.Module | None = None,
+    generated: GeneratedPart | None = None,
 ) -> Trainer:
     """Builds the trainer of a model on images, labelled by `relabel(samples)`.
 
@@ -196,14 +199,19 @@ def build_image_trainer(
         seed: Of order and augmentation.
         states: Where states for resuming are kept.
         distillation: What a teacher adds to the loss (`reid.distillation`), on the device.
+        generated: Generated images that come behind the real ones of each batch; `loss` is its loss then.
 
     Raises:
         ValueError: When the options do not fit the images or the model.
     """
     labels = relabel(samples)
-    sampler = build_sampler(samples, labels, options.sampling, seed, accelerator)
-    loading = options.loading
+    sampler: BatchShare | GeneratedMix = build_sampler(samples, labels, options.sampling, seed, accelerator)
+    loading, count = options.loading, len(samples)
+    if generated is not None:
+        sampler = generated.mix(sampler, count, seed)  # type: ignore[arg-type]
+        samples, labels = [*samples, *generated.images.samples], labels | generated.images.labels()
     loader = training_loader(samples, labels, preprocessing, sampler, loading.workers, loading.cache_megabytes)  # type: ignore[arg-type]
+    label = None if generated is None else generated.before_epoch(loader.dataset, count, preprocessing, accelerator)  # type: ignore[arg-type]
     generator = torch.Generator().manual_seed(seed + 1000 * accelerator.process_index)
     transform = TrainTransform(preprocessing, options.augmentation, generator)
     return build_trainer(
@@ -218,12 +226,13 @@ def build_image_trainer(
         generator=generator,
         states=states,
         distillation=distillation,
+        before_epoch=label,
     )
 
 
 def _optimisation(
     model: nn.Module,
-    loss: CombinedLoss,
+    loss: CombinedLoss | LossWithGenerated,
     options: OptimisationOptions,
     accelerator: Accelerator,
     epochs: int,
@@ -247,9 +256,9 @@ def _optimisation(
 def build_trainer(
     accelerator: Accelerator,
     model: nn.Module,
-    loss: CombinedLoss,
+    loss: CombinedLoss | LossWithGenerated,
     loader: DataLoader,
-    sampler: BatchShare,
+    sampler: BatchShare | GeneratedMix,
     transform: Callable[[torch.Tensor], torch.Tensor],
     options: OptimisationOptions,
     *,
@@ -257,6 +266,7 @@ def build_trainer(
     generator: torch.Generator | None = None,
     states: StateFolder | None = None,
     distillation: nn.Module | None = None,
+    before_epoch: BeforeEpoch | None = None,
 ) -> Trainer:
     """Builds the trainer of any model and loader: optimisers, schedule, average, checkpointing.
 
@@ -272,6 +282,7 @@ def build_trainer(
         generator: The transform's random numbers.
         states: Where states for resuming are kept.
         distillation: What a teacher adds to the loss (`reid.distillation`), on the device.
+        before_epoch: See `Trainer`.
 
     Raises:
         ValueError: When the options do not fit the model.
@@ -300,4 +311,5 @@ def build_trainer(
         generator=generator,
         states=states,
         distillation=distillation,
+        before_epoch=before_epoch,
     )

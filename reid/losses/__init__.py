@@ -5,7 +5,9 @@ from reid.losses.circle import CircleLoss
 from reid.losses.cluster_contrast import ClusterContrastLoss
 from reid.losses.combined import TERMS, CombinedLoss
 from reid.losses.cross_entropy import LabelSmoothedCrossEntropy
+from reid.losses.generated import LossWithGenerated
 from reid.losses.options import LossOptions
+from reid.losses.soft_labels import SoftLabelCrossEntropy
 from reid.losses.triplet import BatchHardTripletLoss
 from reid.losses.weighted_triplet import WeightedRegularisedTripletLoss
 from reid.losses.xbm import CrossBatchMemoryLoss
@@ -20,5 +22,7 @@ __all__ = [
     "CrossBatchMemoryLoss",
     "LabelSmoothedCrossEntropy",
     "LossOptions",
+    "LossWithGenerated",
+    "SoftLabelCrossEntropy",
     "WeightedRegularisedTripletLoss",
 ]
