@@ -2,6 +2,7 @@
 
 import sys
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from tracking.image_listing import remember_images
 from tracking.layouts import HALVES, LAYOUTS, find_split, footage
 from tracking.sequences import Sequence, find_sequences, match_sequences, read_sequence
 from tracking.sources import find_detections
+from tracking.tracks import Tracker
 
 
 @dataclass(frozen=True)
@@ -81,7 +83,7 @@ def load_workload(config: Mot16BenchmarkConfig, needs_images: bool) -> Workload:
 
     Args:
         config: The options.
-        needs_images: Whether a detector or a checkpoint looks at images, so that the cache should remember them.
+        needs_images: Whether detectors, checkpoints or trackers look at images, so that the cache should remember them.
 
     Raises:
         ValueError: When something is missing or unknown; the message says what to do.
@@ -183,6 +185,7 @@ def _copy(work: SequenceWork, split: str, truth: Path) -> SequenceWork:
     return replace(work, sequence=cut_sequence(work.sequence, first, last, truth), first=first)
 
 
-def uses_images(config: Mot16BenchmarkConfig) -> bool:
-    """Returns whether detections or embeddings are computed from images."""
-    return bool(config.reid) or (config.file_source is None and config.detector != TRUTH)
+def uses_images(config: Mot16BenchmarkConfig, trackers: Iterable[Tracker]) -> bool:
+    """Returns whether detections, embeddings or the camera's motion are computed from images."""
+    moving = config.ablate is not None or any(getattr(tracker.options, "camera_motion", False) for tracker in trackers)
+    return bool(config.reid) or moving or (config.file_source is None and config.detector != TRUTH)

@@ -16,6 +16,7 @@ from tracking.detectors import build_detector
 from tracking.detectors.base import Detector, DetectorOptions
 from tracking.embedding_cache import embed_detections
 from tracking.ground_truth_copies import cut_detections
+from tracking.motion_cache import camera_motions
 from tracking.offline import OfflineOptions, refine
 from tracking.progress_bar import progress_bar
 from tracking.runner import TrackedSequence, track_sequence
@@ -127,6 +128,7 @@ class TrackJob:
         offline: What is done to its tracks afterwards.
         work: The sequence.
         detections: With the embeddings that the tracker needs.
+        cache: Folder of the caches, where the camera's motion is kept.
         quiet: Shows no progress.
     """
 
@@ -135,6 +137,7 @@ class TrackJob:
     offline: OfflineOptions
     work: SequenceWork
     detections: SequenceDetections
+    cache: Path
     quiet: bool = False
 
 
@@ -144,12 +147,17 @@ def track(job: TrackJob) -> TrackedSequence:
     Raises:
         ValueError: When the tracker or an offline step misses what it needs.
     """
-    sequence = job.work.sequence
-    images = None
-    if getattr(job.tracker.options, "camera_motion", False):
-        if not sequence.images:
-            raise ValueError(f"{sequence.folder}: no images, which camera_motion needs")
-        images = sequence.images
-    with progress_bar(f"{job.title} {job.work.name}", len(sequence.frames), job.quiet) as advance:
-        tracked = track_sequence(job.tracker, job.detections, sequence.frames.tolist(), images, advance)
+    frames = job.work.sequence.frames.tolist()
+    motions = _motions(job, frames) if getattr(job.tracker.options, "camera_motion", False) else None
+    with progress_bar(f"{job.title} {job.work.name}", len(frames), job.quiet) as advance:
+        tracked = track_sequence(job.tracker, job.detections, frames, progress=advance, motions=motions)
     return refine(tracked, job.detections.embeddings, job.offline)
+
+
+def _motions(job: TrackJob, frames: list[int]) -> np.ndarray:
+    work = job.work
+    if not work.sequence.images:
+        raise ValueError(f"{work.sequence.folder}: no images, which camera_motion needs")
+    estimator = type(job.tracker).motion_estimator  # type: ignore[attr-defined]
+    with progress_bar(f"camera {work.name}", len(frames), job.quiet) as advance:
+        return camera_motions(work.name, work.sequence.images, frames, estimator, job.cache, work.stamps, advance)

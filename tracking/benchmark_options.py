@@ -50,7 +50,8 @@ class Mot16BenchmarkConfig(TrackerFlags, OfflineFlags):
         sequences: Only these sequences, by the name of their detections or ground truth.
         sequence_map: Pairs of detection name and ground-truth name, where neither name nor number tells them.
         detection_columns: 7 or 10, for .npy files that do not tell.
-        cache: Folder of cached detections and embeddings; <out>/cache when left out. It may serve many runs.
+        cache: Folder of cached detections, embeddings and camera motions; <out>/cache when left out. It may serve many
+            runs.
         processes: Sequences that are worked on at a time.
         cluster: Ray in place of processes: local (with as many CPUs as --processes), auto, or the address of a
             cluster, whose machines must find the data at the same paths.

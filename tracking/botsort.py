@@ -67,6 +67,7 @@ class BotSort:
     """
 
     decisions: DecisionLog | None = None
+    motion_estimator = FlowMotion
 
     def __init__(self, options: BotSortOptions | None = None):
         self.options = options or BotSortOptions()
@@ -80,7 +81,7 @@ class BotSort:
     def reset(self) -> None:
         """Forgets all tracks; the next identity is 1 again."""
         self._table = TrackTable(KalmanFilter(XYWH))
-        self._camera = FlowMotion()
+        self._camera = self.motion_estimator()
         self._frames = 0
 
     def update(self, detections: Detections, frame: np.ndarray | None = None) -> Tracks:
@@ -88,7 +89,7 @@ class BotSort:
 
         Args:
             detections: With embeddings of any norm when `appearance` is on. Boxes without area are left out.
-            frame: uint8 RGB (H, W, 3); needed with `camera_motion`, ignored otherwise.
+            frame: uint8 RGB (H, W, 3), or its camera's motion (2, 3); needed with `camera_motion`, ignored otherwise.
 
         Raises:
             ValueError: When embeddings, or the frame, are needed and missing, or the embeddings change their length.

@@ -1,6 +1,10 @@
 """Camera motion between frames: by enhanced correlation (ECC), as StrongSORT (arXiv 2202.13514) uses it, or by sparse
 optical flow, as BoT-SORT (2206.14651) does.
+
+In place of a frame its motion may be given, so that motions can be kept on disk: `tracking.motion_cache`.
 """  # noqa: D205
+
+from typing import Protocol
 
 import cv2
 import numpy as np
@@ -15,8 +19,27 @@ MAX_CORNERS = 1000
 MIN_CORNERS = 10
 
 
+class MotionEstimator(Protocol):
+    """Finds how each frame lies over the one before.
+
+    Attributes:
+        identity: Changes with whatever changes its motions.
+    """
+
+    identity: str
+
+    def estimate(self, frame: np.ndarray) -> np.ndarray:
+        """Returns the motion, float64 (2, 3), that takes points of the last frame to this one, in pixels.
+
+        Args:
+            frame: uint8 RGB (H, W, 3), or the motion itself, known already.
+        """
+
+
 class CameraMotion:
     """Estimates how each frame lies over the one before; it holds the last frame, small and grey."""
+
+    identity = f"ECC Euclidean {ITERATIONS} {EPSILON} {IMAGE_SCALE} OpenCV {cv2.__version__}"
 
     def __init__(self) -> None:
         self._previous: np.ndarray | None = None
@@ -28,8 +51,11 @@ class CameraMotion:
         identity.
 
         Args:
-            frame: uint8 RGB (H, W, 3).
+            frame: uint8 RGB (H, W, 3), or float64 (2, 3), the motion itself.
         """
+        if is_motion(frame):
+            self._previous = None
+            return frame
         small = _small_grey(frame, IMAGE_SCALE)
         previous, self._previous = self._previous, small
         warp = np.eye(2, 3, dtype=np.float32)
@@ -51,6 +77,8 @@ class FlowMotion:
     similarity in place of a general affine map, which boxes that stay upright could not follow anyway.
     """
 
+    identity = f"flow similarity {FLOW_SCALE} {MAX_CORNERS} {MIN_CORNERS} OpenCV {cv2.__version__}"
+
     def __init__(self) -> None:
         self._previous: np.ndarray | None = None
         self._corners: np.ndarray | None = None
@@ -61,8 +89,11 @@ class FlowMotion:
         The first frame, a frame of another size, and frames with too few corners in common give the identity.
 
         Args:
-            frame: uint8 RGB (H, W, 3).
+            frame: uint8 RGB (H, W, 3), or float64 (2, 3), the motion itself.
         """
+        if is_motion(frame):
+            self._previous = self._corners = None
+            return frame
         grey = _small_grey(frame, FLOW_SCALE)
         previous, corners = self._previous, self._corners
         self._previous = grey
@@ -78,6 +109,11 @@ class FlowMotion:
         motion = motion.astype(np.float64)
         motion[:, 2] /= FLOW_SCALE
         return motion
+
+
+def is_motion(frame: np.ndarray) -> bool:
+    """Returns whether a frame is no image but its motion, float (2, 3)."""
+    return frame.shape == (2, 3) and frame.dtype.kind == "f"
 
 
 def _small_grey(frame: np.ndarray, scale: float) -> np.ndarray:

@@ -48,13 +48,15 @@ class DeepOcSortOptions(OcSortOptions):
 class DeepOcSort(OcSort):
     """Tracks people by overlap, direction and appearance; the rest is OC-SORT's."""
 
+    motion_estimator = FlowMotion
+
     def __init__(self, options: DeepOcSortOptions | None = None):
         super().__init__(options or DeepOcSortOptions())
 
     def reset(self) -> None:
         """Forgets all tracks; the next identity is 1 again."""
         super().reset()
-        self._camera = FlowMotion()
+        self._camera = self.motion_estimator()
 
     def _usable(self, detections: Detections) -> Detections:
         usable, self._table.source_index = select_detections(detections, self.options.min_confidence)

@@ -38,18 +38,19 @@ def run_benchmark(config: Mot16BenchmarkConfig) -> dict[str, Any]:
 
     Returns:
         Run to score record. Its "scores" are those of `evaluate_mot` without the curves, where there is ground truth,
-        plus "frames_per_second", update() alone, the tracker's "options" and its "offline" steps.
+        plus "frames_per_second", update() alone, for which the camera's motion is found beforehand, the tracker's
+        "options" and its "offline" steps.
 
     Raises:
         ValueError: When the options, a file or the data are wrong; the message says what to do.
     """
     config.check()
-    build_trackers(config)  # what is wrong with the options is said before anything is read
+    trackers = build_trackers(config)  # what is wrong with the options is said before anything is read
     checkpoints = open_checkpoints(config.reid, config.device, config.precision)
     runs = plan_runs(config, checkpoints)
     for limit in dict.fromkeys(str(run.gate) for run in runs if run.gate is not None):
         print(f"appearance limit: {limit}")
-    workload = load_workload(config, uses_images(config))
+    workload = load_workload(config, uses_images(config, trackers.values()))
     if config.ablate is not None and not workload.truth_names:
         raise ValueError(f"--ablate: {workload.dataset}, {workload.split} has no ground truth to score against")
     with open_workers(config.processes, config.cluster) as workers:
@@ -57,7 +58,7 @@ def run_benchmark(config: Mot16BenchmarkConfig) -> dict[str, Any]:
         if config.ablate is not None:
             runs = _ablation(runs[0], workload, sources)
         require_embeddings(runs, sources)
-        tracked = _track(runs, workload, sources, workers)
+        tracked = _track(config, runs, workload, sources, workers)
     scored = [_score(config, run, workload, tracked[run.label]) for run in runs]
     if config.log_costs:
         _keep_runs(config, runs, workload, sources)
@@ -77,14 +78,19 @@ def _ablation(base: Run, workload: Workload, sources: Mapping[str, Sources]) -> 
 
 
 def _track(
-    runs: Sequence[Run], workload: Workload, sources: Mapping[str, Sources], workers: Workers
+    config: Mot16BenchmarkConfig,
+    runs: Sequence[Run],
+    workload: Workload,
+    sources: Mapping[str, Sources],
+    workers: Workers,
 ) -> dict[str, dict[str, TrackedSequence]]:
     """Returns the tracks by run and sequence."""
     jobs, tracked = [], {run.label: {} for run in runs}  # type: ignore[var-annotated]
     for run in runs:
         for name, work in workload.works.items():
             detections = run_detections(run, sources[name])
-            jobs.append(TrackJob(run.label, run.tracker, run.offline, work, detections, workers.count > 1))
+            settings = (config.cache_folder, workers.count > 1)
+            jobs.append(TrackJob(run.label, run.tracker, run.offline, work, detections, *settings))
     with progress_bar("tracks", len(jobs), quiet=workers.count == 1) as advance:
         for job, result in zip(jobs, workers.map(track, jobs)):
             tracked[job.title][job.work.name] = result

@@ -43,6 +43,7 @@ def track_sequence(
     frames: Iterable[int],
     images: Mapping[int, Path] | None = None,
     progress: Callable[[int], None] | None = None,
+    motions: np.ndarray | None = None,
 ) -> TrackedSequence:
     """Runs a tracker, from its reset state, over the given frames.
 
@@ -52,19 +53,27 @@ def track_sequence(
         frames: Ascending frame numbers, each once; the tracker sees them as consecutive, gaps in the numbers or not.
         images: Frame to image file, for trackers that look at the frame; None gives them no frame.
         progress: Called with the number of frames since the last call.
+        motions: (F, 2, 3), the camera's motion at each frame, for trackers that would look for it in the images; these
+            are not opened then.
 
     Raises:
-        ValueError: When the frames do not ascend.
+        ValueError: When the frames do not ascend, or the motions are not one a frame.
     """
     tracker.reset()
     wanted = [(frame, detections.at(frame)) for frame in frames]
     for (earlier, _), (later, _) in pairwise(wanted):
         if later <= earlier:
             raise ValueError(f"frames: got {later} after {earlier}, allowed: ascending numbers, each once")
+    if motions is not None and motions.shape != (len(wanted), 2, 3):
+        raise ValueError(f"motions: got {motions.shape}, allowed: ({len(wanted)}, 2, 3), one a frame")
     outputs = []
     seconds = 0.0
-    for frame, found in wanted:
-        image = None if images is None else read_frame(images[frame])
+    for index, (frame, found) in enumerate(wanted):
+        image = None
+        if motions is not None:
+            image = motions[index]
+        elif images is not None:
+            image = read_frame(images[frame])
         start = time.perf_counter()
         tracks = tracker.update(found, image)
         seconds += time.perf_counter() - start

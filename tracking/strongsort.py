@@ -94,6 +94,7 @@ class StrongSort:
     """
 
     decisions: DecisionLog | None = None
+    motion_estimator = CameraMotion
 
     def __init__(self, options: StrongSortOptions | None = None):
         self.options = options or StrongSortOptions()
@@ -107,14 +108,14 @@ class StrongSort:
     def reset(self) -> None:
         """Forgets all tracks; the next identity is 1 again."""
         self._table = TrackTable(KalmanFilter(XYAH))
-        self._camera = CameraMotion()
+        self._camera = self.motion_estimator()
 
     def update(self, detections: Detections, frame: np.ndarray | None = None) -> Tracks:
         """Takes the detections of the next frame and returns the tracks seen in it.
 
         Args:
             detections: With embeddings of any norm when `appearance` is on. Boxes without area are left out.
-            frame: uint8 RGB (H, W, 3); needed with `camera_motion`, ignored otherwise.
+            frame: uint8 RGB (H, W, 3), or its camera's motion (2, 3); needed with `camera_motion`, ignored otherwise.
 
         Raises:
             ValueError: When embeddings, or the frame, are needed and missing, or the embeddings change their length.

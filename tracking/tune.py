@@ -52,13 +52,13 @@ def tune(config: TuneConfig) -> dict[str, Any]:
     run = plan_runs(benchmark, checkpoints)[0]
     fixed, method = config.fixed(), config.tracking_method
     ranges = chosen_ranges(method, run.tracker.options, config.params, fixed, config.min_confidence)
-    workload = load_workload(benchmark, uses_images(benchmark))
+    workload = load_workload(benchmark, uses_images(benchmark, [run.tracker]))
     groups = split_sequences(workload, config.tune_on, config.hold_out)
     works = {name: workload.works[name] for names in groups.values() for name in names}
     workload = replace(workload, works=works)
     with open_workers(config.processes) as workers:
         subjects = _subjects(config, workload, run, workers)
-        bench = Bench(run, workload.form, workers, config.processes)
+        bench = Bench(run, workload.form, benchmark.cache_folder, workers, config.processes)
         chosen = {group: {name: subjects[name] for name in names} for group, names in groups.items()}
         default = bench.score({}, chosen["tune"])
         trials = _run_trials(config, bench, ranges, chosen["tune"])

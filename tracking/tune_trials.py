@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -44,12 +45,14 @@ class Bench:
     Attributes:
         run: The tracker as it is by default.
         form: Preprocessing by TrackEval, as `tracking.evaluation.evaluate_mot` takes it.
+        cache: Folder of the caches.
         workers: Where sequences are tracked.
         processes: Over which scoring is spread.
     """
 
     run: Run
     form: str
+    cache: Path
     workers: Workers
     processes: int = 1
 
@@ -62,7 +65,7 @@ class Bench:
         tracker = TRACKERS[self.run.method][0](self.options(params))
         quiet = True  # a bar of the trials is shown already
         jobs = [
-            TrackJob(self.run.label, tracker, self.run.offline, subject.work, subject.detections, quiet)
+            TrackJob(self.run.label, tracker, self.run.offline, subject.work, subject.detections, self.cache, quiet)
             for subject in subjects.values()
         ]
         tracked = dict(zip(subjects, self.workers.map(track, jobs)))
