@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 import tyro
-import yaml
 
+from reid.yaml_mapping import read_yaml_mapping
 from reid.zoo_entries import PREFIX, resolve_source
 
 Config = TypeVar("Config")
@@ -101,12 +101,7 @@ def _arguments(path: Path, config_class: type[Any]) -> list[str]:
     """Turns a YAML mapping into command-line arguments."""
     if not path.is_file():
         raise ValueError(f"--config: got {path}, which is no file")
-    try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-    except yaml.YAMLError as error:
-        raise ValueError(f"{path}: not valid YAML: {error}") from error
-    if not isinstance(values, dict):
-        raise ValueError(f"{path}: got {type(values).__name__}, allowed: a mapping of option to value")
+    values = read_yaml_mapping(path, "option to value")
     known = _option_types(config_class)
     unknown = sorted(str(key) for key in values if str(key).replace("-", "_") not in known)
     if unknown:

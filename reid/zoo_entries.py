@@ -12,6 +12,7 @@ import yaml
 
 from reid.data.images import Preprocessing
 from reid.files import write_text
+from reid.yaml_mapping import read_yaml_mapping
 
 ZOO = Path(__file__).resolve().parents[1] / "checkpoints" / "zoo.yaml"
 PREFIX = "zoo:"
@@ -134,12 +135,7 @@ def read_zoo(path: str | os.PathLike[str] = ZOO) -> dict[str, ZooEntry]:
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such zoo")
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-    except yaml.YAMLError as error:
-        raise ValueError(f"{path}: not valid YAML: {error}") from error
-    if not isinstance(content, Mapping):
-        raise ValueError(f"{path}: got {type(content).__name__}, allowed: a mapping of names to entries")
+    content = read_yaml_mapping(path, "names to entries")
     return {str(name): ZooEntry.from_dict(name, values, str(path)) for name, values in content.items()}
 
 
