@@ -8,6 +8,7 @@ import timm
 import torch
 from safetensors.torch import save_file
 from torch.utils.flop_counter import FlopCounterMode
+from transformer_networks import lively
 
 from reid.activation_checkpointing import checkpoint_activations
 from reid.checkpoint import Card, load_checkpoint, save_checkpoint
@@ -34,14 +35,6 @@ def shallow(monkeypatch: pytest.MonkeyPatch) -> None:
     """Makes networks of two stages."""
     monkeypatch.setattr(Swin, "depths", (2, 1))
     monkeypatch.setattr(Swin, "heads", (3, 6))
-
-
-def lively(model: torch.nn.Module) -> torch.nn.Module:
-    """Gives biases and LayerNorms numbers of their own, which a new network has not."""
-    for parameter in model.parameters():
-        if parameter.ndim <= 1:
-            torch.nn.init.normal_(parameter, std=0.3)
-    return model
 
 
 # Table 1 of arXiv 2103.14030: 29 M, 4.5 G; of arXiv 2111.09883's release: 28 M, 5.9 G and 6.6 G, ImageNet's

@@ -10,6 +10,7 @@ import pytest
 import torch
 from PIL import Image
 from torch.utils.flop_counter import FlopCounterMode
+from transformer_networks import JPM, build, lively
 
 from reid.activation_checkpointing import checkpoint_activations
 from reid.checkpoint import Card, load_checkpoint, save_checkpoint
@@ -31,21 +32,6 @@ from reid.pseudo_labels import PseudoLabels
 from reid.train_options import NetworkOptions, TrainConfig
 
 IMAGES = torch.randn(2, 3, 64, 32, generator=torch.Generator().manual_seed(0))
-SMALL: dict[str, Any] = {"image_size": (64, 32)}
-JPM = SMALL | {"jpm": True, "stride": 12}
-
-
-def lively(model: torch.nn.Module) -> torch.nn.Module:
-    """Gives biases and LayerNorms numbers of their own, which a new network has not."""
-    for parameter in model.parameters():
-        if parameter.ndim <= 1:
-            torch.nn.init.normal_(parameter, std=0.3)
-    return model
-
-
-def build(**options: Any) -> torch.nn.Module:
-    torch.manual_seed(0)
-    return build_model("vit_tiny", 3, **SMALL | options)
 
 
 # DeiT's table 1 (arXiv 2012.12877) gives 5, 22 and 86 M parameters with ImageNet's classifier of 1,000 rows.

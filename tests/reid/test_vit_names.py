@@ -1,32 +1,15 @@
 """Weights of timm, DeiT and TransReID in our ViT."""
 
 from pathlib import Path
-from typing import Any
 
 import pytest
 import timm
 import torch
 from safetensors.torch import save_file
+from transformer_networks import JPM, SMALL, build, lively
 
-from reid.models import build_model
 from reid.models.foreign_weights import load_foreign
 from reid.models.vit_names import vit_names
-
-SMALL: dict[str, Any] = {"image_size": (64, 32)}
-JPM = SMALL | {"jpm": True, "stride": 12}
-
-
-def lively(model: torch.nn.Module) -> torch.nn.Module:
-    """Gives biases and LayerNorms numbers of their own, which a new network has not."""
-    for parameter in model.parameters():
-        if parameter.ndim <= 1:
-            torch.nn.init.normal_(parameter, std=0.3)
-    return model
-
-
-def build(**options: Any) -> torch.nn.Module:
-    torch.manual_seed(0)
-    return build_model("vit_tiny", 3, **SMALL | options)
 
 
 @pytest.mark.parametrize("size", [(224, 224), (128, 64)])
