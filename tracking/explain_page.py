@@ -8,26 +8,14 @@ from tracking.association import FORBIDDEN
 from tracking.close_calls import CloseCall
 from tracking.evaluation import format_row
 from tracking.explanation import COLUMNS, Explanation
+from tracking.html_page import definitions, folded, heading, note, page, paragraph, table
 from tracking.oracles import ORACLES
 from tracking.switch_stories import CAUSES, Story
 
 STYLE = """
-:root { color-scheme: light dark; --ink: #1f2937; --soft: #5b6472; --line: #d9dde3; --back: #fff; --box: #f6f8fa; }
-@media (prefers-color-scheme: dark) { :root { --ink: #e5e7eb; --soft: #a3adbb; --line: #3a4555; --back: #111827;
-  --box: #1b2433; } }
-* { box-sizing: border-box; }
-body { margin: 0 auto; max-width: 1000px; padding: 28px 18px 70px; color: var(--ink); background: var(--back);
-  font: 16px/1.5 system-ui, sans-serif; }
-h1 { font-size: 27px; margin: 0 0 6px; overflow-wrap: anywhere; } h2 { font-size: 20px; margin: 40px 0 8px; }
-h3 { font-size: 16px; margin: 0 0 4px; } p { margin: 4px 0 10px; max-width: 78ch; } .soft { color: var(--soft); }
-.scroll { overflow-x: auto; } table { border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: 14px; }
-th, td { padding: 5px 11px; border-bottom: 1px solid var(--line); text-align: right; white-space: nowrap; }
-th { color: var(--soft); } th.text, td.text { text-align: left; } tr.all td { font-weight: 600; }
 article { background: var(--box); border: 1px solid var(--line); border-radius: 8px; margin: 12px 0;
   padding: 12px 14px; }
 article img { display: block; max-width: 100%; margin: 6px 0; border-radius: 4px; }
-dt { font-weight: 600; } dd { margin: 0 0 8px; max-width: 78ch; color: var(--soft); }
-details { margin: 6px 0; } summary { cursor: pointer; color: var(--soft); }
 """
 
 
@@ -49,10 +37,8 @@ def explain_page(
         strips: Sequence to (number of the switch to a picture as a data URL).
         most: Switches shown a sequence.
     """
-    body = [f"<h1>{html.escape(title)}</h1>"]
-    body += [f'<p class="soft">{html.escape(name)}: {html.escape(text)}</p>' for name, text in facts.items()]
-    notes = dict.fromkeys(note for explanation in explained.values() for note in explanation.notes)
-    body += [f"<p>{html.escape(note)}</p>" for note in notes]
+    notes = dict.fromkeys(text for explanation in explained.values() for text in explanation.notes)
+    body = [paragraph(text) for text in notes]
     if scores:
         body.append(_oracles(scores))
     if any(explanation.following is not None for explanation in explained.values()):
@@ -61,27 +47,7 @@ def explain_page(
         body.append(_switches(name, explanation, strips.get(name, {}), most))
         if explanation.calls:
             body.append(_calls(name, explanation.calls))
-    return (
-        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>{html.escape(title)}</title><style>{STYLE}</style></head><body>\n"
-        + "\n".join(body)
-        + "\n</body></html>\n"
-    )
-
-
-def _table(columns: Sequence[str], rows: Sequence[Sequence[str]], texts: int = 1, last: bool = False) -> str:
-    """Returns a table whose first columns are words; `last` sets the last row apart."""
-
-    def cells(tag: str, row: Sequence[str]) -> str:
-        kinds = [' class="text"' if place < texts else "" for place in range(len(row))]
-        return "".join(f"<{tag}{kind}>{html.escape(cell)}</{tag}>" for kind, cell in zip(kinds, row))
-
-    lines = [
-        f"<tr{' class=all' if last and place == len(rows) - 1 else ''}>{cells('td', row)}</tr>"
-        for place, row in enumerate(rows)
-    ]
-    return f'<div class="scroll"><table><tr>{cells("th", columns)}</tr>{"".join(lines)}</table></div>'
+    return page(title, facts, body, STYLE)
 
 
 def _oracles(scores: Mapping[str, Mapping[str, Mapping[str, float]]]) -> str:
@@ -90,16 +56,13 @@ def _oracles(scores: Mapping[str, Mapping[str, Mapping[str, float]]]) -> str:
     for name, value in scores.items():
         gain = 100 * (value["COMBINED"]["HOTA"] - base)
         rows.append([name, *format_row(value["COMBINED"], COLUMNS), "" if name == "as tracked" else f"{gain:+.2f}"])
-    parts = ['<h2 id="oracles">If one part were perfect</h2>', _table(["", *COLUMNS, "HOTA gained"], rows)]
-    parts.append("<dl>")
-    parts += [f"<dt>{html.escape(name)}</dt><dd>{html.escape(ORACLES[name])}</dd>" for name in scores]
-    parts.append("</dl>")
+    parts = [heading("If one part were perfect", "oracles"), table(["", *COLUMNS, "HOTA gained"], rows)]
+    parts.append(definitions({name: ORACLES[name] for name in scores}))
     sequences = [name for name in scores["as tracked"] if name != "COMBINED"]
     if len(sequences) > 1:
         for sequence in sequences:
             own = [[name, *format_row(value[sequence], COLUMNS)] for name, value in scores.items()]
-            table = _table(["", *COLUMNS], own)
-            parts.append(f"<details><summary>{html.escape(sequence)}</summary>{table}</details>")
+            parts.append(folded(sequence, table(["", *COLUMNS], own)))
     return "\n".join(parts)
 
 
@@ -112,40 +75,32 @@ def _causes(explained: Mapping[str, Explanation]) -> str:
         "followed. What decided is looked up in the first frame, after the earlier track, in which the later track met "
         "a detection of the person."
     )
-    return f'<h2 id="switches">Why identities switch</h2><p class="soft">{words}</p>{_reasons(rows)}'
-
-
-def _reasons(rows: Sequence[Sequence[str]]) -> str:
-    lines = [
-        f'<tr><td class="text">{html.escape(cause)}</td><td>{count}</td><td class="text">{html.escape(text)}</td></tr>'
-        for cause, count, text in rows
-    ]
-    head = '<tr><th class="text">cause</th><th>switches</th><th class="text"></th></tr>'
-    return f'<div class="scroll"><table>{head}{"".join(lines)}</table></div>'
+    reasons = table(["cause", "switches", ""], rows, texts=(0, 2), total=len(rows) - 1)
+    return "\n".join([heading("Why identities switch", "switches"), note(words), reasons])
 
 
 def _switches(name: str, explanation: Explanation, strips: Mapping[int, str], most: int) -> str:
     if not explanation.stories:
         return ""
-    parts = [f"<h2>{html.escape(name)}: {len(explanation.stories)} switches</h2>"]
+    parts = [heading(f"{name}: {len(explanation.stories)} switches")]
     parts += [_story(story, strips.get(place)) for place, story in enumerate(explanation.stories[:most])]
     if len(explanation.stories) > most:
-        parts.append(f'<p class="soft">{len(explanation.stories) - most} more are in explain.json.</p>')
+        parts.append(note(f"{len(explanation.stories) - most} more are in explain.json."))
     return "\n".join(parts)
 
 
 def _story(story: Story, strip: str | None) -> str:
     switch = story.switch
-    heading = f"Frame {switch.frame}: person {switch.person}, track {switch.earlier} → {switch.later}"
+    title = f"Frame {switch.frame}: person {switch.person}, track {switch.earlier} → {switch.later}"
     numbers = ""
     if (story.earlier, story.later) != (switch.earlier, switch.later):
         numbers = f" The tracker itself numbered the tracks {story.earlier} and {story.later} before it linked tracks."
     words = (
         f"{story.cause}: {CAUSES[story.cause]}. Track {switch.earlier} followed until frame {switch.before}.{numbers}"
     )
-    parts = [f"<article><h3>{html.escape(heading)}</h3><p class='soft'>{html.escape(words)}</p>"]
+    parts = [f"<article><h3>{html.escape(title)}</h3>", note(words)]
     if story.sentences:
-        parts.append(f"<p>{html.escape(' '.join(story.sentences))}</p>")
+        parts.append(paragraph(" ".join(story.sentences)))
     if strip is not None:
         label = f"crops: track {switch.earlier}, the person between, track {switch.later}"
         parts.append(f'<img alt="{html.escape(label)}" src="{strip}">')
@@ -162,7 +117,7 @@ def _cost_table(story: Story) -> str:
         made = ", ".join(f"{name} {part:.3g}" for name, part in cost.parts.items())
         rows.append([f"track {cost.track_id}", detection, cost.stage, value, f"{cost.limit:.3f}", made])
     columns = ["", f"detection of frame {story.frame}", "paired by", "cost", "limit", "of which"]
-    return _table(columns, rows, texts=3)
+    return table(columns, rows, texts=range(3))
 
 
 def _calls(name: str, calls: Sequence[CloseCall]) -> str:
@@ -182,7 +137,4 @@ def _calls(name: str, calls: Sequence[CloseCall]) -> str:
     words = (
         "Pairs that were made although another pair with the same track or detection was nearly as cheap, or cheaper."
     )
-    return (
-        f'<details><summary>Closest calls of {html.escape(name)}</summary><p class="soft">{words}</p>'
-        f"{_table(columns, rows, texts=4)}</details>"
-    )
+    return folded(f"Closest calls of {name}", note(words) + table(columns, rows, texts=range(4)))
