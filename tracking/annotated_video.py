@@ -80,8 +80,8 @@ class AnnotatedVideo:
         self.frames = 0
         self.fitted = 0
 
-    def write(self, image: np.ndarray, tracks: Tracks) -> None:
-        """Draws and writes the next frame, uint8 RGB (H, W, 3).
+    def draw(self, image: np.ndarray, tracks: Tracks) -> np.ndarray:
+        """Returns a drawn copy, uint8 BGR (H, W, 3), of the next frame, uint8 RGB.
 
         Raises:
             OSError: When the file cannot be written.
@@ -89,9 +89,12 @@ class AnnotatedVideo:
         if self._annotate is None:
             self._open(*image.shape[:2])
         assert self._annotate is not None
-        drawn = self._annotate(image, tracks)
+        return self._annotate(image, tracks)
+
+    def write(self, drawn: np.ndarray) -> None:
+        """Encodes a frame that `draw` returned."""
         width, height = self._size
-        if (image.shape[0] // 2 * 2, image.shape[1] // 2 * 2) != (height, width):
+        if (drawn.shape[0] // 2 * 2, drawn.shape[1] // 2 * 2) != (height, width):
             drawn = _fit(drawn, height, width)
             self.fitted += 1
         self._writer.write(np.ascontiguousarray(drawn[:height, :width]))

@@ -23,6 +23,7 @@ import numpy as np
 from reid.files import write_json
 from reid.records import hardware, repository_commit
 from tracking.benchmark_runs import Run, plan_runs
+from tracking.blas_threads import blas_limiter
 from tracking.boxes import xyxy_to_xywh
 from tracking.checkpoints import open_checkpoints
 from tracking.detections import Detections
@@ -107,21 +108,23 @@ class _Pipeline:
     def __init__(self, detector: Detector, run: Run, min_confidence: float) -> None:
         self._detector, self._run, self._min_confidence = detector, run, min_confidence
         self.seconds: dict[str, float] = defaultdict(float)
+        self._one_thread = blas_limiter()  # for the tracker; networks on the CPU keep all of theirs
         run.tracker.reset()
 
     def __call__(self, number: int, image: np.ndarray) -> Tracks:
         found = self.timed("detector", self._detector, image, number)
         found, _ = select_detections(found, self._min_confidence)
         if self._run.checkpoint is not None:
-            found = self.timed("reid", self._embedded, found, image)
-        tracks: Tracks = self.timed("tracker", self._run.tracker.update, found, image)
+            found = self._embedded(found, image)
+        with self._one_thread():
+            tracks: Tracks = self.timed("tracker", self._run.tracker.update, found, image)
         return tracks
 
     def _embedded(self, found: Detections, image: np.ndarray) -> Detections:
         if not len(found):
             return found
         assert self._run.checkpoint is not None
-        looks = self._run.checkpoint([crop_box(image, xywh) for xywh in xyxy_to_xywh(found.xyxy)])
+        looks = self.timed("reid", self._run.checkpoint, self.timed("crops", _crops, image, found))
         return Detections(found.xyxy, found.confidence, found.class_id, looks)
 
     def timed(self, stage: str, work: Callable[..., Any], *arguments: Any) -> Any:
@@ -133,14 +136,21 @@ class _Pipeline:
             self.seconds[stage] += time.perf_counter() - start
 
     def speed(self, frames: int) -> dict[str, Any]:
-        """Returns frames a second in all, the seconds of each part, and on which machine and commit."""
+        """Returns frames a second in all, the time of each part, and on which machine and commit."""
         total = sum(self.seconds.values())
         return {
             "frames_per_second": round(frames / max(total, 1e-9), 2),
             "seconds": {stage: round(value, 3) for stage, value in self.seconds.items()},
+            "milliseconds_per_frame": {
+                stage: round(1000 * value / max(frames, 1), 2) for stage, value in self.seconds.items()
+            },
             "hardware": hardware(),
             "commit": repository_commit(),
         }
+
+
+def _crops(image: np.ndarray, found: Detections) -> list[np.ndarray]:
+    return [crop_box(image, xywh) for xywh in xyxy_to_xywh(found.xyxy)]
 
 
 def _run(
@@ -163,7 +173,8 @@ def _run(
             number, image = item
             tracks = pipeline(number, image)
             summary.add(number, tracks)
-            pipeline.timed("writing", outputs.write, number, image, tracks)
+            drawn = None if outputs.video is None else pipeline.timed("drawing", outputs.draw, image, tracks)
+            pipeline.timed("writing", outputs.write, number, image, tracks, drawn)
             size = size if frames else (image.shape[1], image.shape[0])
             frames += 1
             advance(len(tracks))
@@ -206,8 +217,10 @@ def main(arguments: list[str] | None = None) -> int:
         return 2
     for note in result["notes"]:
         print(f"note: {note}", file=sys.stderr)
-    speed = result["speed"]["frames_per_second"]
-    print(f"{result['frames']} frames, {len(result['tracks'])} identities, {speed:.1f} frames/s")
+    speed = result["speed"]
+    stages = ", ".join(f"{stage} {value:.1f}" for stage, value in speed["milliseconds_per_frame"].items())
+    frames, people = result["frames"], len(result["tracks"])
+    print(f"{frames} frames, {people} identities, {speed['frames_per_second']:.1f} frames/s; ms a frame: {stages}")
     for path in (config.save, config.save_txt, config.save_crops, config.save_summary):
         if path is not None:
             print(f"wrote {path}")

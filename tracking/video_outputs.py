@@ -24,10 +24,14 @@ class VideoOutputs:
         self._detected: dict[int, int] = {}  # identity to frames with a detection
         self.crops_written = 0
 
-    def write(self, frame: int, image: np.ndarray, tracks: Tracks) -> None:
-        """Takes a frame, uint8 RGB (H, W, 3), and its tracks."""
-        if self.video is not None:
-            self.video.write(image, tracks)
+    def draw(self, image: np.ndarray, tracks: Tracks) -> np.ndarray | None:
+        """Returns the frame of the video for an image, uint8 RGB (H, W, 3), and its tracks; None without a video."""
+        return None if self.video is None else self.video.draw(image, tracks)
+
+    def write(self, frame: int, image: np.ndarray, tracks: Tracks, drawn: np.ndarray | None) -> None:
+        """Takes a frame, uint8 RGB (H, W, 3), its tracks, and what `draw` made of both."""
+        if self.video is not None and drawn is not None:
+            self.video.write(drawn)
         xywh = xyxy_to_xywh(tracks.xyxy)
         if self._text is not None:
             self._write_rows(frame, xywh, tracks)

@@ -114,6 +114,19 @@ def test_two_runs_give_the_same(walk: Path, tmp_path: Path) -> None:
     assert results[0] == results[1] and files[0] == files[1]
 
 
+def test_the_time_of_each_stage_is_told(walk: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    options = ["--source", str(walk), "--detector", f"{__name__}:find_figures", "--max-frames", "10", "--no-appearance"]
+    assert main([*options, "--save", str(tmp_path / "t.avi"), "--save-summary", str(tmp_path / "t.json")]) == 0
+    speed = json.loads((tmp_path / "t.json").read_text())["speed"]
+    stages = ["reading", "detector", "tracker", "drawing", "writing"]
+    assert list(speed["seconds"]) == stages == list(speed["milliseconds_per_frame"])
+    line = capsys.readouterr().out
+    for stage, value in speed["milliseconds_per_frame"].items():
+        assert 0 < value == pytest.approx(100 * speed["seconds"][stage], abs=0.1) and f"{stage} {value:.1f}" in line
+    total = sum(speed["milliseconds_per_frame"].values())
+    assert speed["frames_per_second"] == pytest.approx(1000 / total, rel=0.02)
+
+
 def test_text_is_as_the_benchmark_writes_it(walk: Path, tmp_path: Path) -> None:
     track_video(config(walk, tmp_path))
     rows = read_results(tmp_path / "t.txt")
@@ -215,6 +228,7 @@ def test_an_embedder_is_used_where_one_is_given(walk: Path, tmp_path: Path, monk
     monkeypatch.setattr("tracking.checkpoints.Checkpoint.__call__", embed)
     for tracker in ("reidsort", "strongsort"):
         result = track_video(config(walk, tmp_path, reid=weights, tracker=tracker, appearance=True))
+        assert list(result["speed"]["seconds"]) == ["reading", "detector", "crops", "reid", "tracker", "writing"]
         assert len(result["tracks"]) == 2 and result["reid"] == str(weights) and result["options"]["appearance"]
     assert len(seen) == 4 * FRAMES and seen[0].shape[0] == pytest.approx(50, abs=4)
 
