@@ -133,7 +133,7 @@ def score(gt: Path, folder: Path, keys: list[tuple[str, str]]) -> dict[tuple[str
 def print_table(
     measured: dict[tuple[str, str], Measured], scores: dict[tuple[str, str], dict[str, Any]], frames: int
 ) -> None:
-    """Prints markdown; speeds are medians of the repeats, ratios those of clock times, ours over the other's."""
+    """Prints markdown: medians of the repeats, and ratios of processor time, which other work disturbs less."""
     names = (*SCORES, "IDSW") if scores else ()
     columns = ("tracker", *names, "frames/s", "frames/processor s", "ours is so many times as fast")
     print(f"| {' | '.join(columns)} |\n|{'---|' * len(columns)}")
@@ -143,7 +143,9 @@ def print_table(
         cells += [str(found["IDSW"])] if found else []
         cells += [f"{frames / np.median(value):.0f}" for value in (times.seconds, times.processor)]
         ours = measured.get(("ours", name))
-        cells.append(f"{np.median(times.seconds) / np.median(ours.seconds):.1f}" if side != "ours" and ours else "-")
+        cells.append(
+            f"{np.median(times.processor) / np.median(ours.processor):.1f}" if side != "ours" and ours else "-"
+        )
         print(f"| {name if side == 'ours' else f'{side} {name}'} | {' | '.join(cells)} |")
 
 

@@ -78,7 +78,7 @@ def test_ratios_are_taken_between_trackers_of_one_name(capsys: pytest.CaptureFix
     rows = capsys.readouterr().out.splitlines()[2:]
     assert rows == [
         "| sort | 300 | 600 | - |",
-        "| trackers sort | 100 | 150 | 3.0 |",
+        "| trackers sort | 100 | 150 | 4.0 |",
         "| trackers c-biou | 150 | 150 | - |",
     ]
 
