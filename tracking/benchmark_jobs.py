@@ -10,6 +10,7 @@ import numpy as np
 from reid.data.mot import read_ground_truth
 from tracking.benchmark_data import SequenceWork
 from tracking.benchmark_options import TRUTH
+from tracking.blas_threads import one_blas_thread
 from tracking.checkpoints import Checkpoint
 from tracking.detection_cache import detect_sequence
 from tracking.detectors import build_detector
@@ -151,7 +152,8 @@ def track(job: TrackJob) -> TrackedSequence:
     motions = _motions(job, frames) if getattr(job.tracker.options, "camera_motion", False) else None
     with progress_bar(f"{job.title} {job.work.name}", len(frames), job.quiet) as advance:
         tracked = track_sequence(job.tracker, job.detections, frames, progress=advance, motions=motions)
-    return refine(tracked, job.detections.embeddings, job.offline)
+    with one_blas_thread():
+        return refine(tracked, job.detections.embeddings, job.offline)
 
 
 def _motions(job: TrackJob, frames: list[int]) -> np.ndarray:

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from reid.data.mot import write_results
+from tracking.blas_threads import one_blas_thread
 from tracking.boxes import xyxy_to_xywh
 from tracking.images import read_frame
 from tracking.sources import SequenceDetections
@@ -45,7 +46,7 @@ def track_sequence(
     progress: Callable[[int], None] | None = None,
     motions: np.ndarray | None = None,
 ) -> TrackedSequence:
-    """Runs a tracker, from its reset state, over the given frames.
+    """Runs a tracker, from its reset state, over the given frames, with one thread of BLAS.
 
     Args:
         tracker: Any tracker.
@@ -68,18 +69,19 @@ def track_sequence(
         raise ValueError(f"motions: got {motions.shape}, allowed: ({len(wanted)}, 2, 3), one a frame")
     outputs = []
     seconds = 0.0
-    for index, (frame, found) in enumerate(wanted):
-        image = None
-        if motions is not None:
-            image = motions[index]
-        elif images is not None:
-            image = read_frame(images[frame])
-        start = time.perf_counter()
-        tracks = tracker.update(found, image)
-        seconds += time.perf_counter() - start
-        outputs.append(tracks)
-        if progress is not None:
-            progress(1)
+    with one_blas_thread():
+        for index, (frame, found) in enumerate(wanted):
+            image = None
+            if motions is not None:
+                image = motions[index]
+            elif images is not None:
+                image = read_frame(images[frame])
+            start = time.perf_counter()
+            tracks = tracker.update(found, image)
+            seconds += time.perf_counter() - start
+            outputs.append(tracks)
+            if progress is not None:
+                progress(1)
     numbers = [np.full(len(tracks), frame) for (frame, _), tracks in zip(wanted, outputs)]
     xywh = xyxy_to_xywh(np.concatenate([np.empty((0, 4)), *(tracks.xyxy for tracks in outputs)]))
     met = [_detection_rows(tracks, detections, frame) for (frame, _), tracks in zip(wanted, outputs)]

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from reid.data.mot import MotGroundTruth, MotResults
+from tracking.blas_threads import one_blas_thread
 from tracking.mot_check import check_ground_truth, check_results, is_mot15
 from tracking.sequences import Sequence
 
@@ -97,13 +98,19 @@ def read_scored_result(path: Path, sequence: Sequence) -> MotResults:
 
 def _score_all(tasks: Mapping[str, ScoreTask], processes: int) -> dict[str, Raw]:
     if processes == 1 or len(tasks) < 2:
-        return {name: score_task(task) for name, task in tasks.items()}
+        with one_blas_thread():
+            return {name: score_task(task) for name, task in tasks.items()}
     # The largest first: a long sequence that begins last would run alone.
     order = sorted(tasks, key=lambda name: truth_file(tasks[name].sequence).stat().st_size, reverse=True)
     workers = min(processes, len(tasks))
-    with ProcessPoolExecutor(workers, mp_context=_context()) as pool:
+    with ProcessPoolExecutor(workers, mp_context=_context(), initializer=_one_thread) as pool:
         futures = {name: pool.submit(score_task, tasks[name]) for name in order}
         return {name: futures[name].result() for name in tasks}
+
+
+def _one_thread() -> None:
+    """Bounds BLAS for the life of a process."""
+    one_blas_thread()
 
 
 def _context() -> BaseContext:
