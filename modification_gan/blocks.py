@@ -49,15 +49,21 @@ def attention_stage(rows: int, height: int, stages: int) -> int | None:
     return heights.index(rows)
 
 
-def normalise_spectrum(network: nn.Module) -> None:
+def normalise_spectrum(network: nn.Module, random: torch.Generator) -> None:
     """Divides each weight matrix by its largest singular value, one power iteration a forward pass in training.
 
     Miyato et al., Spectral normalization for generative adversarial networks, arXiv 1802.05957. Convolutions are
     matrices of output channels x the rest; embeddings are normalised too, as in its projection discriminator.
+
+    Args:
+        network: Changed in place.
+        random: Seeds the vectors that the iteration begins with.
     """
-    for module in list(network.modules()):
-        if isinstance(module, _NETWORKS):
-            spectral_norm(module)
+    with torch.random.fork_rng(devices=[]):  # torch draws them from the global generator
+        torch.manual_seed(int(torch.randint(2**62, (), generator=random)))
+        for module in list(network.modules()):
+            if isinstance(module, _NETWORKS):
+                spectral_norm(module)
 
 
 def draw_weights(network: nn.Module, random: torch.Generator) -> None:

@@ -68,7 +68,7 @@ class Discriminator(nn.Module):
         self.groups = nn.Embedding(num_groups, widths[-1]) if num_groups else None
         draw_weights(self, random)
         if spectral:
-            normalise_spectrum(self)
+            normalise_spectrum(self, random)
 
     def features(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Returns the last map but one, by which the VAE-GANs measure similarity, and the last map."""

@@ -47,7 +47,7 @@ class Encoder(nn.Module):
         self.moments = nn.Linear(widths[-1] * (height >> stages) * (width >> stages), 2 * noise_size)
         draw_weights(self, random)
         if spectral:
-            normalise_spectrum(self)
+            normalise_spectrum(self, random)
 
     def forward(self, images: torch.Tensor, groups: torch.Tensor | None = None) -> tuple[torch.Tensor, torch.Tensor]:
         """Encodes images.

@@ -59,7 +59,7 @@ class Generator(nn.Module):
         self.attention = None if self._attentive is None else SelfAttention(widths[self._attentive])
         draw_weights(self, random)
         if spectral:
-            normalise_spectrum(self)
+            normalise_spectrum(self, random)
 
     def forward(self, noise: torch.Tensor, groups: torch.Tensor | None = None) -> torch.Tensor:
         """Makes images.

@@ -138,8 +138,9 @@ class GenerativeTrainer:
         with stop_requests() as asked:
             for step in range(done + 1, self.schedule.steps + 1):
                 self._step(step)
-                self._report(step, asked())
-                if asked():
+                stop = asked()  # once: what comes while a report is made is answered after the next step
+                self._report(step, stop)
+                if stop:
                     raise InterruptedTraining(f"interrupted at step {step}; --resume goes on from step {self._stored}")
         return done
 
