@@ -1,7 +1,10 @@
 """The distances of false match rates that a model file's card tells, read without opening the network."""
 
+import html
 import json
 import os
+import re
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +15,7 @@ def read_calibration(path: str | os.PathLike[str]) -> dict[str, Any] | None:
     """Returns what `python -m reid.calibrate` or the training wrote into a model file's card.
 
     Args:
-        path: A .safetensors or .onnx file.
+        path: A .safetensors file, or one that was exported.
 
     Returns:
         The record of `reid.calibration`; None where there is none, as in other libraries' files. Of a damaged file,
@@ -24,7 +27,7 @@ def read_calibration(path: str | os.PathLike[str]) -> dict[str, Any] | None:
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such model file; give the path of a .safetensors or .onnx file")
-    text = _onnx_card(path) if path.suffix == ".onnx" else _safetensors_card(path)
+    text = _READERS.get(path.suffix, _safetensors_card)(path)
     try:
         card = json.loads(text or "null")
     except json.JSONDecodeError:
@@ -65,7 +68,8 @@ def _safetensors_card(path: Path) -> str | None:
         return None
 
 
-def _onnx_card(path: Path) -> str | None:
+def onnx_card(path: Path) -> str | None:
+    """Returns the card in the metadata of an ONNX file, None where there is none or the file is damaged."""
     import onnx
     from google.protobuf.message import DecodeError
 
@@ -74,3 +78,20 @@ def _onnx_card(path: Path) -> str | None:
     except DecodeError:
         return None
     return next((entry.value for entry in model.metadata_props if entry.key == CARD_KEY), None)
+
+
+def _openvino_card(path: Path) -> str | None:
+    # The runtime information is the end of a text that needs no OpenVINO to be read.
+    match = re.search(r"<reid>\s*<card value=\"([^\"]*)\"", path.read_text(encoding="utf-8", errors="replace"))
+    return None if match is None else html.unescape(match[1])
+
+
+def _torchscript_card(path: Path) -> str | None:
+    if not zipfile.is_zipfile(path):
+        return None
+    with zipfile.ZipFile(path) as archive:
+        names = [name for name in archive.namelist() if name.endswith(f"/extra/{CARD_KEY}")]
+        return archive.read(names[0]).decode() if names else None
+
+
+_READERS = {".onnx": onnx_card, ".xml": _openvino_card, ".torchscript": _torchscript_card}

@@ -14,22 +14,27 @@ from reid.zoo_entries import resolve_source
 # Maps uint8 (N, 3, H, W) and camids int64 (N,) or None to float (N, D).
 Backend = Callable[[np.ndarray, np.ndarray | None], np.ndarray]
 PRECISIONS = ("fp32", "bf16", "fp16")
+FORMATS = (".safetensors", ".onnx", ".xml", ".torchscript")
 
 
 class Embedder:
-    """Turns RGB crops of any size into embeddings of norm 1.
+    """Turns RGB crops of any size into embeddings of norm 1; threads may share it.
 
     Args:
         source: A .safetensors checkpoint of this project, "zoo:NAME" for one of the zoo (`python -m reid.models.zoo
-            list`), or an .onnx file. An .onnx file without a card must take (N, 3, H, W) with fixed H and W; ImageNet's
-            mean and standard deviation are assumed then, or those given.
+            list`), or a file that `python -m reid.export` wrote: .onnx, .xml (OpenVINO), .torchscript. An .onnx file of
+            others must take (N, 3, H, W) with fixed H and W; ImageNet's mean and standard deviation are assumed then,
+            or those given.
         device: "auto" (CUDA when there is one), "cpu", "cuda" or "cuda:N".
-        precision: "fp32", "bf16" or "fp16" (autocast) for checkpoints; an .onnx file has its own.
+        precision: "fp32", "bf16" or "fp16": autocast for checkpoints, the arithmetic of OpenVINO; .onnx files of
+            onnxruntime and .torchscript files have their own.
         batch_size: Crops a forward pass.
         preprocessing: Overrides what the file says of itself.
-        threads: CPU threads of an .onnx file; None takes one a core.
+        threads: CPU threads of an .onnx or .xml file; None takes one a core.
         camera: The camera of all crops, for a network that was trained with camera vectors. Networks without take it
             and give the same embeddings for every camera; an exported one has its camera inside and takes no other.
+        provider: What runs an .onnx file, one of `reid.onnx_backend.PROVIDERS`.
+        flip: Averages each crop with its mirror image, for twice the time.
 
     Attributes:
         preprocessing: What is applied to each crop.
@@ -39,6 +44,7 @@ class Embedder:
 
     Raises:
         FileNotFoundError: When the file is missing.
+        ModuleNotFoundError: When OpenVINO is asked for and not installed.
         ValueError: When the file cannot be used; the message says why and what to do.
     """
 
@@ -52,27 +58,18 @@ class Embedder:
         preprocessing: Preprocessing | None = None,
         threads: int | None = None,
         camera: int | None = None,
+        provider: str = "auto",
+        flip: bool = False,
     ) -> None:
         path = resolve_source(source)
         if precision not in PRECISIONS:
             raise ValueError(f"precision: got {precision!r}, allowed: {', '.join(PRECISIONS)}")
-        backend: Backend
-        if path.suffix not in (".safetensors", ".onnx"):
-            raise ValueError(f"{path}: got a {path.suffix or 'suffixless'} file, allowed: .safetensors, .onnx")
-        if not path.is_file():
-            raise FileNotFoundError(f"{path}: no such model file; give the path of a .safetensors or .onnx file")
-        if path.suffix == ".onnx":
-            if precision != "fp32":
-                raise ValueError(f"precision: got {precision!r} for {path}; the precision of an .onnx file is its own")
-            from reid.onnx_backend import open_onnx
-
-            backend, found, fixed_batch = open_onnx(path, device, preprocessing, threads)
-            batch_size = fixed_batch or batch_size
-        else:
-            from reid.torch_backend import open_checkpoint
-
-            backend, found = open_checkpoint(path, device, precision)
-        self._set(backend, preprocessing or found, batch_size, path.name, camera)
+        _check_source(path)
+        if provider != "auto" and path.suffix != ".onnx":
+            raise ValueError(f"provider: got {provider!r} for {path}, allowed: auto; the others run .onnx files")
+        backend, found, fixed_batch = _open(path, device, precision, preprocessing, threads, provider)
+        self._set(backend, preprocessing or found, fixed_batch or batch_size, path.name, camera)
+        self.flip = flip
         self._card: Path | None = path if preprocessing is None else None  # it tells of its own images
 
     @classmethod
@@ -84,6 +81,7 @@ class Embedder:
         device: Any = "cpu",
         batch_size: int = 32,
         camera: int | None = None,
+        flip: bool = False,
     ) -> "Embedder":
         """Wraps a `torch.nn.Module` that returns a `ReIDOutput`; the module is used as it is, not copied.
 
@@ -93,11 +91,13 @@ class Embedder:
             device: By name, as above, or a device of torch.
             batch_size: Crops a forward pass.
             camera: The camera of all crops, as above.
+            flip: As above.
         """
         from reid.torch_backend import TorchBackend
 
         embedder = cls.__new__(cls)
         embedder._set(TorchBackend(model, preprocessing, device, "fp32"), preprocessing, batch_size, "model", camera)
+        embedder.flip = flip
         return embedder
 
     def _set(
@@ -112,6 +112,7 @@ class Embedder:
         if camera is not None and baked is not None and camera != baked:
             raise ValueError(f"camera: got {camera}, but {name} was exported for camera {baked}; export it again")
         self._backend = backend
+        self.flip = False
         self.preprocessing = preprocessing
         self.batch_size = batch_size
         self.name = name
@@ -142,7 +143,7 @@ class Embedder:
         for start in range(0, len(images), self.batch_size):
             part = slice(start, start + self.batch_size)
             batch = self.preprocessing.batch(images[part])
-            rows.append(np.asarray(self._backend(batch, None if cameras is None else cameras[part]), np.float32))
+            rows.append(self._run(batch, None if cameras is None else cameras[part]))
         embeddings = np.concatenate(rows)
         broken = ~np.isfinite(embeddings).all(axis=1)
         if broken.any():
@@ -150,8 +151,15 @@ class Embedder:
                 f"{self.name}: returned NaN or infinity for image {int(broken.argmax())} of {len(images)}; "
                 "the weights are damaged or the precision is too low"
             )
-        norms = np.linalg.norm(embeddings, axis=1, keepdims=True)
-        return embeddings / np.maximum(norms, 1e-12)
+        return _unit(embeddings)
+
+    def _run(self, batch: np.ndarray, cameras: np.ndarray | None) -> np.ndarray:
+        rows = np.asarray(self._backend(batch, cameras), np.float32)
+        if not self.flip:
+            return rows
+        # Both have norm 1 before they are added, whatever the file gives.
+        mirrored = np.ascontiguousarray(batch[..., ::-1])
+        return _unit(rows) + _unit(np.asarray(self._backend(mirrored, cameras), np.float32))
 
     def cosine_limit(self, fmr: float) -> float | None:
         """Returns the cosine distance below which this share of pairs of different people lies, by the card.
@@ -183,11 +191,50 @@ class Embedder:
         return cameras
 
 
+def _unit(rows: np.ndarray) -> np.ndarray:
+    return rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)
+
+
+def _check_source(path: Path) -> None:
+    if path.suffix in (".engine", ".plan"):
+        raise ValueError(
+            f"{path}: a TensorRT engine fits one GPU, one version and the batch sizes that it was built for, and is "
+            "not read here; give the .onnx file that it was built from, with provider='tensorrt'"
+        )
+    if path.suffix not in FORMATS:
+        raise ValueError(f"{path}: got a {path.suffix or 'suffixless'} file, allowed: {', '.join(FORMATS)}")
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: no such model file; give the path of a .safetensors or an exported file")
+
+
+def _open(
+    path: Path, device: str, precision: str, preprocessing: Preprocessing | None, threads: int | None, provider: str
+) -> tuple[Backend, Preprocessing, int | None]:
+    """Opens a file with what runs it; returns also the only batch size that it takes, or None."""
+    if path.suffix == ".safetensors":
+        from reid.torch_backend import open_checkpoint
+
+        return *open_checkpoint(path, device, precision), None
+    if path.suffix == ".xml" or provider == "openvino":
+        from reid.openvino_backend import open_openvino
+
+        return open_openvino(path, device, preprocessing, threads, precision)
+    if precision != "fp32":
+        raise ValueError(f"precision: got {precision!r} for {path}; the precision of an {path.suffix} file is its own")
+    if path.suffix == ".torchscript":
+        from reid.torchscript_backend import open_torchscript
+
+        return open_torchscript(path, device, preprocessing)
+    from reid.onnx_backend import open_onnx
+
+    return open_onnx(path, device, preprocessing, threads, provider)
+
+
 def read_cosine_limit(source: str | os.PathLike[str], fmr: float) -> float | None:
     """Returns what `Embedder.cosine_limit` would, without opening the network.
 
     Args:
-        source: A .safetensors or .onnx file, or "zoo:NAME".
+        source: A .safetensors or an exported file, or "zoo:NAME".
         fmr: False match rate.
 
     Raises:

@@ -1,201 +1,230 @@
-"""Checkpoints to ONNX, checked against torch before the file is put in place."""
+"""Checkpoints to files that run elsewhere, with a report of what that costs."""
 
 import dataclasses
-import json
-import logging
-import os
 import sys
-import warnings
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 if __package__ in (None, ""):
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-import numpy as np
-import onnx
-import torch
-from torch import nn
-
-from reid.checkpoint import Card
 from reid.config import run_entry_point
-from reid.data.images import Preprocessing
-from reid.files import atomic_path, write_json
-from reid.models.reparameterise import reparameterise
-from reid.onnx_backend import CARD_KEY, open_session
-from reid.torch_backend import count_cameras, load_model
+from reid.dataset_options import parse_dataset_options
+from reid.embedder import Embedder
+from reid.export_network import INPUT_KINDS
+from reid.export_onnx import DEFAULT_OPSET, Parity, export_onnx
+from reid.files import write_json
+from reid.parity import cosine_parity, file_bytes, retrieval_parity, speeds, tracking_parity
+from reid.quantise_images import folder_images
+from reid.quantise_ranges import METHODS
+from reid.training_data import TestSet, read_test_set
 
-INPUT_KINDS = ("float32", "uint8")
-OPSET = 18
+__all__ = ["INPUT_KINDS", "ExportConfig", "Parity", "export_onnx", "main"]
+
+FORMATS = {
+    "onnx": ".onnx",
+    "onnx-int8": ".onnx",
+    "openvino": ".xml",
+    "tensorrt": ".onnx",
+    "torchscript": ".torchscript",
+}
 
 
 @dataclasses.dataclass(frozen=True)
 class ExportConfig:
-    """Exports a checkpoint to one ONNX file with the weights inside and a dynamic batch size."""
+    """Exports a checkpoint to a file that is enough for `Embedder`, and says how far it is from the original.
+
+    Input and output are called images and embeddings, the batch size is open, the norm of 1 is made inside, and the
+    card is in the file. A report lies beside it as FILE.parity.json.
+
+    Raises:
+        ValueError: When an option is unknown, out of its range, or without effect on the format.
+    """
 
     ckpt: Path
-    """The .safetensors checkpoint."""
+    """The .safetensors checkpoint; for onnx-int8 a float .onnx file of anybody's, too."""
     out: Path
-    """The .onnx file to write; its card goes beside it as .onnx.json, for people."""
+    """The file to write: .onnx (for tensorrt too, from which the .engine is built), .xml or .torchscript."""
+    format: str = "onnx"
+    """onnx, onnx-int8, openvino, tensorrt or torchscript."""
     input_kind: str = "float32"
     """"float32" takes normalised images, "uint8" has the normalisation inside."""
     camera: int | None = None
     """The camera whose images the file will see; asked for, and only taken, where the network has camera vectors."""
+    opset: int = DEFAULT_OPSET
+    """Operator set of ONNX, 13 to 23; of the network on the way for other formats."""
+    fp16: bool = False
+    """Weights in half precision (onnx, openvino); an engine that may compute in it (tensorrt)."""
+    calibration_images: Path | None = None
+    """onnx-int8: a folder of crops; None takes the training images of --root."""
+    calibration_count: int = 128
+    """onnx-int8: images that are taken, a quarter of them for measuring."""
+    calibration_method: str = "percentile"
+    """onnx-int8: how the ranges of activations are found: percentile, entropy or minmax."""
+    calibration_percentile: float = 99.999
+    """onnx-int8: share of values that "percentile" keeps, in percent."""
+    min_cosine: float = 0.995
+    """onnx-int8: mean cosine to the float embeddings, for which layers stay in float."""
+    max_batch: int = 64
+    """tensorrt: the largest batch of the engine; a quarter of it is the one that it is tuned for."""
+    root: Path | None = None
+    """A labelled set: mAP and Rank-1 before and after go into the report."""
+    dataset: str = "market1501"
+    """Layout of --root, a name of `reid.data.list_datasets()`; "world" writes one where there is none."""
+    dataset_options: tuple[str, ...] = ()
+    """NAME=VALUE, for the datasets that know them."""
+    max_map_drop: float | None = None
+    """With --root: exit code 1 when mAP (a ratio in 0..1) falls by more."""
+    tracking: Path | None = None
+    """Folder of MOT sequences: HOTA and IDF1 of StrongSORT before and after go into the report."""
+    threads: int | None = None
+    """CPU threads of the exported file in the report; None takes one a core."""
+    seed: int = 0
+    """Of the choice of calibration images."""
+
+    def __post_init__(self) -> None:
+        if self.format not in FORMATS:
+            raise ValueError(f"format: got {self.format!r}, allowed: {', '.join(FORMATS)}")
+        suffix = FORMATS[self.format]
+        if self.out.suffix != suffix:
+            raise ValueError(f"out: got {self.out} for {self.format}, allowed: a file name that ends in {suffix}")
+        if self.calibration_method not in METHODS:
+            raise ValueError(f"calibration_method: got {self.calibration_method!r}, allowed: {', '.join(METHODS)}")
+        if self.fp16 and self.format not in ("onnx", "openvino", "tensorrt"):
+            raise ValueError(f"fp16: got it for {self.format}, allowed: with onnx, openvino and tensorrt")
+        if self.max_map_drop is not None and (self.root is None or self.max_map_drop < 0):
+            raise ValueError(f"max_map_drop: got {self.max_map_drop}, allowed: 0 or more, together with --root")
+        if self.format == "onnx-int8" and self.calibration_images is None and self.root is None:
+            raise ValueError("calibration_images: got none, allowed: a folder of crops, or --root with training images")
+        if self.max_batch < 1:
+            raise ValueError(f"max_batch: got {self.max_batch}, allowed: 1 or more")
+        parse_dataset_options(self.dataset_options)
 
 
-@dataclasses.dataclass(frozen=True)
-class Parity:
-    """How far ONNX and torch are apart on the same images.
-
-    Attributes:
-        max_abs_difference: Largest difference of an embedding's value.
-        min_cosine: Smallest cosine between the two embeddings of an image.
-        num_images: How many images were compared.
-    """
-
-    max_abs_difference: float
-    min_cosine: float
-    num_images: int
+def _float_options(config: ExportConfig) -> dict[str, Any]:
+    return {"input_kind": config.input_kind, "camera": config.camera}
 
 
-class EmbeddingNetwork(nn.Module):
-    """What is exported: images to embeddings, with the normalisation inside for uint8 images.
-
-    Args:
-        model: Returns a `ReIDOutput`.
-        preprocessing: Mean and standard deviation.
-        input_kind: "float32" or "uint8".
-        camera: The camera of all images, None for a model without cameras.
-    """
-
-    def __init__(
-        self, model: nn.Module, preprocessing: Preprocessing, input_kind: str, camera: int | None = None
-    ) -> None:
-        super().__init__()
-        self.register_buffer("camera", None if camera is None else torch.tensor([camera]))
-        self.model = model
-        self.inside = input_kind == "uint8"
-        self.register_buffer("mean", 255.0 * torch.tensor(preprocessing.mean).view(1, 3, 1, 1))
-        self.register_buffer("std", 255.0 * torch.tensor(preprocessing.std).view(1, 3, 1, 1))
-
-    def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """Maps (N, 3, H, W) to embeddings (N, D), not L2-normalised."""
-        if self.inside:
-            images = (images.float() - self.mean) / self.std  # type: ignore[operator]
-        # One number for the whole batch: its vector is added to every row.
-        return self.model(images, self.camera).embeddings
+def _write_onnx(config: ExportConfig) -> dict[str, Any]:
+    options = _float_options(config) | {"opset": config.opset, "fp16": config.fp16}
+    return {"torch": dataclasses.asdict(export_onnx(config.ckpt, config.out, **options))}
 
 
-def export_onnx(
-    checkpoint: str | os.PathLike[str],
-    path: str | os.PathLike[str],
-    *,
-    input_kind: str = "float32",
-    min_cosine: float = 0.9999,
-    camera: int | None = None,
-) -> Parity:
-    """Writes a checkpoint as ONNX and compares it with torch.
+def _write_int8(config: ExportConfig) -> dict[str, Any]:
+    from reid.export_int8 import export_int8
+    from reid.quantise import QuantiseOptions
 
-    Args:
-        checkpoint: A .safetensors checkpoint.
-        path: The .onnx file; it appears only when the comparison holds.
-        input_kind: "float32": the input `images` is (N, 3, H, W), normalised already. "uint8": it is uint8 RGB.
-        min_cosine: The least cosine between torch's and ONNX's embedding of an image.
-        camera: For a network with camera vectors, the one that goes into the file, which then takes images alone.
-
-    Returns:
-        What the comparison gave, on images in batches of 1 and 5.
-
-    Raises:
-        ValueError: When the input kind is unknown, the path does not end in .onnx, the two do not agree, or camera
-            is missing, unknown, or given for a network without camera vectors.
-    """
-    path = Path(path)
-    if input_kind not in INPUT_KINDS:
-        raise ValueError(f"input_kind: got {input_kind!r}, allowed: {', '.join(INPUT_KINDS)}")
-    if path.suffix != ".onnx":
-        raise ValueError(f"out: got {path}, allowed: a file name that ends in .onnx")
-    model, card = load_model(Path(checkpoint), with_classifier=False)
-    _check_camera(camera, count_cameras(model))
-    # What is written is merged; what it is compared with is not.
-    network, merged = (
-        EmbeddingNetwork(part, card.preprocessing, input_kind, camera).eval() for part in (model, reparameterise(model))
-    )
-    options = card.options if camera is None else card.options | {"camera": camera}
-    card = dataclasses.replace(card, num_classes=0, input_kind=input_kind, options=options)
-    if camera is not None:
-        # Its distances were those of images that each had the vector of their own camera.
-        card = dataclasses.replace(card, calibration=None)
-    with atomic_path(path) as temporary:
-        _write(merged, card, temporary)
-        parity = _compare(network, card, temporary)
-        if not parity.min_cosine >= min_cosine:  # NaN fails too
-            raise ValueError(f"{checkpoint}: ONNX and torch disagree ({parity}), allowed: cosine {min_cosine} or more")
-    write_json(path.with_name(f"{path.name}.json"), card.to_dict() | {"parity": dataclasses.asdict(parity)})
-    return parity
+    folder = config.calibration_images
+    if folder is None:
+        assert config.root is not None  # checked by the configuration
+        folder = config.root
+    images, faults = folder_images(folder, config.calibration_count, config.seed)
+    if faults:
+        print(f"note: {len(faults)} calibration images cannot be read and are left out, e.g. {faults[0]}")
+    options = QuantiseOptions(config.calibration_method, config.calibration_percentile, config.min_cosine)
+    found = export_int8(config.ckpt, config.out, images, options, opset=config.opset, **_float_options(config))
+    kept = ", ".join(found.float_layers) or "none"
+    print(f"8 bits: {found.num_layers} layers, left in float: {kept}; calibrated on {found.num_images} images")
+    return {"quantisation": dataclasses.asdict(found)}
 
 
-def _check_camera(camera: int | None, num_cameras: int) -> None:
-    if num_cameras and (camera is None or not 0 <= camera < num_cameras):
-        raise ValueError(f"camera: got {camera}, allowed: 0 to {num_cameras - 1}, one of the training's cameras")
-    if not num_cameras and camera is not None:
-        raise ValueError(f"camera: got {camera}, allowed: none, for this network has no camera vectors")
+def _write_openvino(config: ExportConfig) -> dict[str, Any]:
+    from reid.export_openvino import export_openvino
+
+    options = _float_options(config) | {"opset": config.opset, "fp16": config.fp16}
+    return {"torch": dataclasses.asdict(export_openvino(config.ckpt, config.out, **options))}
 
 
-def _example(card: Card, count: int) -> torch.Tensor:
-    """Returns smooth random images: flat noise would leave most activations at their mean."""
-    size = (card.preprocessing.height, card.preprocessing.width)
-    noise = torch.rand((count, 3, 8, 4), generator=torch.Generator().manual_seed(0))
-    images = nn.functional.interpolate(noise, size, mode="bilinear")
-    if card.input_kind == "uint8":
-        return (images * 255).to(torch.uint8)
-    mean, std = (torch.tensor(value).view(1, 3, 1, 1) for value in (card.preprocessing.mean, card.preprocessing.std))
-    return (images - mean) / std
+def _write_tensorrt(config: ExportConfig) -> dict[str, Any]:
+    from reid.tensorrt_export import export_tensorrt
+
+    options = _float_options(config) | {"opset": config.opset, "fp16": config.fp16, "max_batch": config.max_batch}
+    parity, lines = export_tensorrt(config.ckpt, config.out, **options)
+    for line in lines:
+        print(line)
+    return {"torch": dataclasses.asdict(parity)}
 
 
-def _write(network: EmbeddingNetwork, card: Card, path: Path) -> None:
-    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        torch.onnx.export(
-            network,
-            (_example(card, 2),),
-            str(path),
-            input_names=["images"],
-            output_names=["embeddings"],
-            dynamic_shapes={"images": {0: torch.export.Dim("batch", min=1)}},
-            opset_version=OPSET,
-            external_data=False,
-            dynamo=True,
-            verbose=False,
-        )
-    model = onnx.load(str(path))
-    onnx.checker.check_model(model)
-    model.metadata_props.add(key=CARD_KEY, value=json.dumps(card.to_dict()))
-    onnx.save(model, str(path))
+def _write_torchscript(config: ExportConfig) -> dict[str, Any]:
+    from reid.export_torchscript import export_torchscript
+
+    return {"torch": dataclasses.asdict(export_torchscript(config.ckpt, config.out, **_float_options(config)))}
 
 
-def _compare(network: EmbeddingNetwork, card: Card, path: Path) -> Parity:
-    session = open_session(path, "cpu", None)
-    ours, theirs = [], []
-    for count in (1, 5):
-        images = _example(card, count)
-        with torch.inference_mode():
-            ours.append(network(images).numpy())
-        theirs.append(session.run(None, {"images": images.numpy()})[0])
-    a, b = np.concatenate(ours), np.concatenate(theirs)
-    cosine = (a * b).sum(1) / (np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1))
-    return Parity(float(np.abs(a - b).max()), float(cosine.min()), len(a))
+_WRITERS: dict[str, Callable[[ExportConfig], dict[str, Any]]] = {
+    "onnx": _write_onnx,
+    "onnx-int8": _write_int8,
+    "openvino": _write_openvino,
+    "tensorrt": _write_tensorrt,
+    "torchscript": _write_torchscript,
+}
+
+
+def _report(config: ExportConfig, test: TestSet | None, crops: list[Any]) -> dict[str, Any]:
+    """Compares the exported file with its source, as `Embedder` runs them on the CPU."""
+    threads = config.threads if config.ckpt.suffix == ".onnx" else None
+    before = Embedder(config.ckpt, device="cpu", camera=config.camera, threads=threads)
+    after = Embedder(config.out, device="cpu", threads=config.threads)
+    found: dict[str, Any] = {}
+    if test is not None:
+        found["retrieval"] = {"dataset": test.name} | retrieval_parity(before, after, test.data)
+    if crops:
+        found["calibration_images"] = dataclasses.asdict(cosine_parity(before(crops), after(crops)))
+    found["crops_per_second"] = dict(zip(("before", "after"), speeds([before, after]), strict=True))
+    found["bytes"] = {"before": file_bytes(config.ckpt), "after": file_bytes(config.out)}
+    if config.tracking is not None:
+        found["tracking"] = tracking_parity(config.tracking, config.ckpt, config.out)
+    return found
+
+
+def _print_report(report: dict[str, Any]) -> None:
+    for name in ("retrieval", "calibration_images"):
+        if name in report:
+            own = report[name]
+            cosines = f"mean {own['mean_cosine']:.5f}, worst {own['min_cosine']:.5f}, {own['num_images']} images"
+            print(f"{own.get('dataset', 'calibration images')}: cosine {cosines}")
+    for name in ("retrieval", "tracking"):
+        if name in report:
+            own = report[name]
+            for metric, change in own["change"].items():
+                before, after = own["before"][metric], own["after"][metric]
+                print(f"{metric}: {100 * before:.2f} -> {100 * after:.2f} ({100 * change:+.2f})")
+    speed, size = report["crops_per_second"], report["bytes"]
+    for batch, before in speed["before"].items():
+        after = speed["after"][batch]
+        print(f"crops a second, {batch}: {before:.1f} -> {after:.1f} ({after / before:.2f} times)")
+    print(f"file: {size['before'] / 2**20:.2f} -> {size['after'] / 2**20:.2f} MiB")
 
 
 def main(config: ExportConfig) -> None:
-    """Exports and prints the comparison."""
-    parity = export_onnx(config.ckpt, config.out, input_kind=config.input_kind, camera=config.camera)
-    size = config.out.stat().st_size / 2**20
-    print(f"wrote {config.out} ({size:.1f} MiB, {config.input_kind} input)")
-    print(
-        f"against torch on {parity.num_images} images: cosine >= {parity.min_cosine:.6f}, "
-        f"difference <= {parity.max_abs_difference:.2e}"
-    )
+    """Exports, prints the comparison, and ends with exit code 1 when mAP falls by more than allowed."""
+    if not config.ckpt.is_file():
+        raise FileNotFoundError(f"{config.ckpt}: no such checkpoint")
+    test = None
+    if config.root is not None:
+        options = parse_dataset_options(config.dataset_options)
+        test = read_test_set(config.dataset, config.root, print, **options)
+    report = _WRITERS[config.format](config)
+    size = file_bytes(config.out) / 2**20
+    print(f"wrote {config.out} ({size:.1f} MiB, {config.format}, {config.input_kind} input)")
+    if "torch" in report:
+        own = report["torch"]
+        print(
+            f"against torch on {own['num_images']} images: cosine >= {own['min_cosine']:.6f}, "
+            f"difference <= {own['max_abs_difference']:.2e}"
+        )
+    crops: list[Any] = []
+    if config.calibration_images is not None:
+        crops, _ = folder_images(config.calibration_images, config.calibration_count, config.seed)
+    report |= _report(config, test, crops)
+    _print_report(report)
+    write_json(config.out.with_name(f"{config.out.name}.parity.json"), report)
+    if config.max_map_drop is not None:
+        drop = -report["retrieval"]["change"]["mAP"]
+        if drop > config.max_map_drop:
+            print(f"mAP falls by {drop:.4f}, allowed: {config.max_map_drop}", file=sys.stderr)
+            sys.exit(1)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,5 @@
 """ONNX files run by onnxruntime, those of others included."""
 
-import dataclasses
-import json
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +9,22 @@ import onnxruntime as ort
 from reid.data.images import Preprocessing
 from reid.devices import parse_device
 from reid.distances import available_threads
-from reid.records import training_protocol
+from reid.exported_card import CARD_KEY, ExportedCard, read_exported_card
 
-CARD_KEY = "card"
+__all__ = [
+    "CARD_KEY",
+    "PROVIDERS",
+    "OnnxBackend",
+    "check_layout",
+    "find_card",
+    "missing_weights",
+    "open_onnx",
+    "open_session",
+]
+
+# What runs an .onnx file; "openvino" is reid.openvino_backend, the others are onnxruntime's.
+PROVIDERS = ("auto", "cpu", "cuda", "tensorrt", "openvino")
+_NAMES = {"cuda": "CUDAExecutionProvider", "tensorrt": "TensorrtExecutionProvider"}
 
 
 class OnnxBackend:
@@ -50,25 +61,30 @@ class OnnxBackend:
         return self.session.run([self.session.get_outputs()[0].name], {self.input.name: batch})[0][:count]
 
 
-def open_session(path: Path, device: str, threads: int | None) -> ort.InferenceSession:
+def open_session(path: Path, device: str, threads: int | None, provider: str = "auto") -> ort.InferenceSession:
     """Opens an ONNX file.
 
+    Args:
+        path: The file.
+        device: "auto", "cpu", "cuda" or "cuda:N".
+        threads: Of the CPU; None takes one a core.
+        provider: "auto" takes CUDA where the device allows it and onnxruntime has it, otherwise the CPU. "tensorrt"
+            builds an engine when the file is opened and keeps it beside the file.
+
     Raises:
-        ValueError: When the file is damaged, its external weights are missing, or CUDA is asked for and absent.
+        ValueError: When the file is damaged, its external weights are missing, or a provider is asked for and absent.
     """
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads or available_threads()
+    options.inter_op_num_threads = 1
     # Threads that spin after a run slow torch down a hundred times in the same process.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.log_severity_level = 3
-    kind, index = parse_device(device)
-    providers: list[Any] = ["CPUExecutionProvider"]
-    if kind != "cpu" and "CUDAExecutionProvider" in ort.get_available_providers():
-        providers.insert(0, ("CUDAExecutionProvider", {"device_id": index}))
+    providers = _providers(path, device, provider)
     try:
         session = ort.InferenceSession(str(path), options, providers=providers)
     except Exception as error:  # onnxruntime's own exceptions share no public base class
-        missing = _missing_weights(path)
+        missing = missing_weights(path)
         if missing:
             raise ValueError(
                 f"{path}: its weights are kept apart, in {', '.join(missing)}, which is not in {path.parent}; copy it "
@@ -78,14 +94,45 @@ def open_session(path: Path, device: str, threads: int | None) -> ort.InferenceS
             f"{path}: onnxruntime cannot open it: {str(error).splitlines()[0]}; copy it or export it again"
         ) from error
     # onnxruntime falls back to the CPU without an error.
-    if kind == "cuda" and "CUDAExecutionProvider" not in session.get_providers():
-        raise ValueError(
-            f"device: got {device!r}, but onnxruntime has no CUDA here; install onnxruntime-gpu or use cpu"
-        )
+    wanted = _NAMES.get(provider, _NAMES["cuda"] if parse_device(device)[0] == "cuda" else None)
+    if wanted is not None and wanted not in session.get_providers():
+        raise ValueError(_absent(device, provider))
     return session
 
 
-def _missing_weights(path: Path) -> list[str]:
+def _providers(path: Path, device: str, provider: str) -> list[Any]:
+    if provider not in PROVIDERS:
+        raise ValueError(f"provider: got {provider!r}, allowed: {', '.join(PROVIDERS)}")
+    kind, index = parse_device(device)
+    if provider == "cpu" and kind == "cuda":
+        raise ValueError(f"device: got {device!r} for provider cpu, allowed: auto, cpu")
+    if provider in _NAMES and kind == "cpu":
+        raise ValueError(f"device: got 'cpu' for provider {provider}, allowed: auto, cuda, cuda:N")
+    here = ort.get_available_providers()
+    cuda: tuple[str, dict[str, Any]] = (_NAMES["cuda"], {"device_id": index})
+    found: list[Any] = ["CPUExecutionProvider"]
+    if provider != "cpu" and kind != "cpu" and _NAMES["cuda"] in here:
+        found.insert(0, cuda)
+    if provider == "tensorrt" and _NAMES["tensorrt"] in here:
+        cache = {"trt_engine_cache_enable": True, "trt_engine_cache_path": str(path.parent)}
+        found.insert(0, (_NAMES["tensorrt"], {"device_id": index} | cache))
+    if provider in _NAMES and _NAMES[provider] not in here:
+        raise ValueError(_absent(device, provider))
+    return found
+
+
+def _absent(device: str, provider: str) -> str:
+    if provider == "tensorrt":
+        return (
+            "provider: got 'tensorrt', but onnxruntime has no TensorRT here; install onnxruntime-gpu and tensorrt, or "
+            "use cpu"
+        )
+    asked = f"provider: got {provider!r}" if provider == "cuda" else f"device: got {device!r}"
+    return f"{asked}, but onnxruntime has no CUDA here; install onnxruntime-gpu or use cpu"
+
+
+def missing_weights(path: Path) -> list[str]:
+    """Returns the files of external weights that an ONNX file names and that are not there."""
     import onnx
     from google.protobuf.message import DecodeError
 
@@ -100,7 +147,7 @@ def _missing_weights(path: Path) -> list[str]:
 
 
 def open_onnx(
-    path: Path, device: str, preprocessing: Preprocessing | None, threads: int | None
+    path: Path, device: str, preprocessing: Preprocessing | None, threads: int | None, provider: str = "auto"
 ) -> tuple[OnnxBackend, Preprocessing, int | None]:
     """Opens an ONNX file for embedding.
 
@@ -111,34 +158,60 @@ def open_onnx(
     Raises:
         ValueError: When the input is not one (N, 3, H, W) or its size is unknown.
     """
-    session = open_session(path, device, threads)
+    session = open_session(path, device, threads, provider)
     inputs = session.get_inputs()
-    shape = inputs[0].shape
-    if len(inputs) != 1 or len(shape) != 4 or (shape[1] not in (3, None) and isinstance(shape[1], int)):
-        raise ValueError(
-            f"{path}: got inputs {[(i.name, i.shape) for i in inputs]}, allowed: one of shape (N, 3, H, W)"
-        )
+    shape = inputs[0].shape if inputs else []
+    check_layout(path, [(entry.name, entry.shape) for entry in inputs])
     if inputs[0].type not in ("tensor(float)", "tensor(uint8)"):
         raise ValueError(f"{path}: got input of type {inputs[0].type}, allowed: tensor(float), tensor(uint8)")
     metadata = session.get_modelmeta().custom_metadata_map
-    camera, protocol = None, "inductive"
-    if CARD_KEY in metadata:
-        try:
-            card = json.loads(metadata[CARD_KEY])
-            camera = card.get("options", {}).get("camera")
-            protocol = training_protocol(card.get("scores", []))
-            found = Preprocessing.from_dict(card["preprocessing"])
-            # As for checkpoints: another size, but the mean and deviation that the network was trained with.
-            size = preprocessing or found
-            preprocessing = dataclasses.replace(found, height=size.height, width=size.width)
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            if preprocessing is None:
-                raise ValueError(f"{path}: its card cannot be read ({error}); give preprocessing=") from error
-    if preprocessing is None:
-        if not isinstance(shape[2], int) or not isinstance(shape[3], int):
-            raise ValueError(f"{path}: has no card and no fixed input size ({shape}); give preprocessing=")
-        preprocessing = Preprocessing(height=shape[2], width=shape[3])
+    card = find_card(metadata.get(CARD_KEY), path, preprocessing, shape)
     fixed_batch = shape[0] if isinstance(shape[0], int) else None
-    backend = OnnxBackend(session, preprocessing, fixed_batch, camera)
-    backend.protocol = protocol
-    return backend, preprocessing, fixed_batch
+    backend = OnnxBackend(session, card.preprocessing, fixed_batch, card.camera)
+    backend.protocol = card.protocol
+    return backend, card.preprocessing, fixed_batch
+
+
+def find_card(text: str | None, path: Path, preprocessing: Preprocessing | None, shape: list[Any]) -> ExportedCard:
+    """Returns what is known of a file: by its card, by what was given, or by the shape of its input.
+
+    Raises:
+        ValueError: When none of them tells the size, or it is not the size that the file takes.
+    """
+    height, width = shape[2:]
+    if text is not None:
+        card = read_exported_card(text, path, preprocessing)
+    elif preprocessing is not None:
+        card = ExportedCard(preprocessing)
+    elif isinstance(height, int) and isinstance(width, int):
+        card = ExportedCard(Preprocessing(height=height, width=width))
+    else:
+        raise ValueError(f"{path}: has no card and no fixed input size ({shape}); give preprocessing=")
+    size = (card.preprocessing.height, card.preprocessing.width)
+    if any(isinstance(own, int) and own != asked for own, asked in zip((height, width), size, strict=True)):
+        raise ValueError(
+            f"{path}: takes images of {height} x {width} and got a preprocessing of {size[0]} x {size[1]}; leave "
+            "preprocessing= out, or export the checkpoint again in this size"
+        )
+    return card
+
+
+def check_layout(path: Path, inputs: list[tuple[str, list[Any]]]) -> None:
+    """Refuses a network that does not take one batch of images, channels first.
+
+    Args:
+        path: The file, for the message.
+        inputs: Names and shapes; what is no int there is open.
+
+    Raises:
+        ValueError: When it takes something else; the message says what to do.
+    """
+    shape = inputs[0][1] if len(inputs) == 1 else []
+    if len(shape) == 4 and (shape[1] == 3 or not isinstance(shape[1], int)):
+        return
+    remedy = ""
+    if len(shape) == 4 and shape[3] == 3:
+        remedy = "; its channels come last: export it with channels first (NCHW)"
+    elif len(inputs) > 1:
+        remedy = "; export it with the other inputs fixed"
+    raise ValueError(f"{path}: got inputs {inputs}, allowed: one of shape (N, 3, H, W){remedy}")

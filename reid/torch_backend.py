@@ -1,5 +1,6 @@
 """Checkpoints run by torch."""
 
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,7 @@ _AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 class TorchBackend:
-    """Runs a model on uint8 batches.
+    """Runs a model on uint8 batches, for one thread after the other.
 
     Args:
         model: Returns a `ReIDOutput`.
@@ -41,6 +42,7 @@ class TorchBackend:
         self.autocast = _AUTOCAST.get(precision)
         self.num_cameras = count_cameras(model)
         self.protocol = "inductive"
+        self._lock = threading.Lock()
 
     @torch.inference_mode()
     def __call__(self, batch: np.ndarray, camids: np.ndarray | None = None) -> np.ndarray:
@@ -56,13 +58,15 @@ class TorchBackend:
                 raise ValueError(
                     f"camids: got {camids[wrong][0]}, allowed: 0 to {self.num_cameras - 1}, as in training"
                 )
-        was_training = self.model.training
-        self.model.eval()
         images = torch.from_numpy(self.preprocessing.normalise(batch)).to(self.device)
         cameras = None if camids is None else torch.from_numpy(camids).to(self.device)
-        with torch.autocast(self.device.type, dtype=self.autocast, enabled=self.autocast is not None):
-            output = self.model(images.contiguous(memory_format=torch.channels_last), cameras)
-        self.model.train(was_training)
+        # A model that is being trained is switched there and back: no other thread may see it in between.
+        with self._lock:
+            was_training = self.model.training
+            self.model.eval()
+            with torch.autocast(self.device.type, dtype=self.autocast, enabled=self.autocast is not None):
+                output = self.model(images.contiguous(memory_format=torch.channels_last), cameras)
+            self.model.train(was_training)
         return output.embeddings.float().cpu().numpy()
 
 

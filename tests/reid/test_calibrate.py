@@ -10,7 +10,7 @@ import pytest
 import torch
 from training_runs import train
 
-from reid import export
+from reid import export_onnx as export
 from reid.calibrate import CalibrateConfig, main
 from reid.calibration import describe_calibration
 from reid.checkpoint import Card, load_checkpoint
@@ -169,8 +169,8 @@ def test_a_camera_baked_in_leaves_it_out(tmp_path: Path, noisy_market: Path, mon
     model.save(tmp_path / "model.safetensors")
     calibrate(tmp_path / "model.safetensors", noisy_market)
     # The file itself takes long to write.
-    monkeypatch.setattr(export, "_write", lambda network, card, path: path.write_text("network"))
-    monkeypatch.setattr(export, "_compare", lambda network, card, path: export.Parity(0.0, 1.0, 6))
+    monkeypatch.setattr(export, "write_onnx", lambda network, path, *_: path.write_text("network"))
+    monkeypatch.setattr(export, "compare_session", lambda network, path: export.Parity(0.0, 1.0, 6))
     export.export_onnx(tmp_path / "model.safetensors", tmp_path / "model.onnx", camera=1)
     card = json.loads((tmp_path / "model.onnx.json").read_text())
     assert read_calibration(tmp_path / "model.safetensors") and card["calibration"] is None
