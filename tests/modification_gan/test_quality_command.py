@@ -1,0 +1,158 @@
+"""The command that judges generated images."""
+
+import json
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+from rich.console import Console
+
+from modification_gan.inception_distance import inception_distance
+from modification_gan.quality import QualityConfig, distribution_scores, judge, lines_of, main
+from reid.checkpoint import Card, save_checkpoint
+from reid.data.base import Sample
+from reid.data.generated import GeneratedImage, write_manifest
+from reid.data.images import Preprocessing
+from reid.data.market1501 import read_market1501
+from reid.models import build_model
+
+Run = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture(scope="module")
+def network(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("quality") / "model.safetensors"
+    model = build_model("timm:test_resnet")
+    size = int(model.embedding_size)  # type: ignore[arg-type]
+    save_checkpoint(path, model.state_dict(), Card("timm:test_resnet", {}, 0, size, Preprocessing(32, 16)))
+    return path
+
+
+def write(folder: Path, images: list[np.ndarray], labels: list[dict[int, float] | None]) -> Path:
+    (folder / "images").mkdir(parents=True)
+    rows = []
+    for number, (image, given) in enumerate(zip(images, labels, strict=True)):
+        cv2.imwrite(str(folder / f"images/{number:06d}.jpg"), image)
+        group = None if given is None else number % 2
+        rows.append(GeneratedImage(f"images/{number:06d}.jpg", "dcgan", group, given, number))
+    write_manifest(folder, rows)
+    return folder
+
+
+def copies(root: Path, count: int) -> list[np.ndarray]:
+    return [cv2.imread(sample.path) for sample in read_market1501(root).train[:count]]  # of pid 1, then 2
+
+
+def noise(count: int) -> list[np.ndarray]:
+    return list(np.random.default_rng(0).integers(0, 255, (count, 64, 32, 3)).astype(np.uint8))
+
+
+def scores(root: Path, folder: Path, network: Path, out: Path, **given: Any) -> dict[str, Any]:
+    config = QualityConfig(folder, root, network, out, groups=4, subsets=5, sheet_rows=4, **given)
+    return judge(config, read_market1501(root), Console(quiet=True))[0]
+
+
+def test_copies_and_noise_are_told_apart(tiny_market: Path, network: Path, tmp_path: Path) -> None:
+    labels = [{1: 1.0}] * 9 + [{2: 0.5, 3: 0.5}] * 3
+    copied = scores(tiny_market, write(tmp_path / "a", copies(tiny_market, 12), labels), network, tmp_path / "out-a")
+    noisy = scores(tiny_market, write(tmp_path / "b", noise(12), [None] * 12), network, tmp_path / "out-b")
+    assert copied["leak"]["pixel_copies"] == 12 and noisy["leak"]["pixel_copies"] == 0
+    assert copied["leak"]["closer_than_test"]["nearest"] == 1 > noisy["leak"]["closer_than_test"]["nearest"]
+    assert copied["generated"]["precision"] == 1 > noisy["generated"]["precision"]
+    assert copied["generated"]["frechet"] < noisy["generated"]["frechet"]
+    assert copied["conditions"]["agreement"] == 1 > copied["conditions"]["chance"] and noisy["conditions"] == {}
+    assert copied["modes"]["identities"]["covered"] == 2 / 8 and copied["modes"]["groups"]["modes"] == 4
+    assert copied["test"] == noisy["test"] and copied["train_diversity"] == noisy["train_diversity"]
+    for out in (tmp_path / "out-a", tmp_path / "out-b"):
+        assert cv2.imread(str(out / "sheet.png")).std() > 10
+    assert len(lines_of(copied)) == len(lines_of(noisy)) + 1
+    assert "Inception FID: 3.00" in lines_of(copied | {"inception_fid": 3.0})
+
+
+def test_every_option_acts(tiny_market: Path, network: Path, tmp_path: Path) -> None:
+    images = [(image // 2 + other // 2) for image, other in zip(copies(tiny_market, 12), noise(12))]
+    folder = write(tmp_path / "images", images, [None] * 12)
+    config = QualityConfig(folder, tiny_market, network, tmp_path / "out", sheet_rows=4, subsets=2, subset_size=5)
+    main(config)
+    record = json.loads((tmp_path / "out" / "quality.json").read_text())
+    assert record["protocol"] == "inductive" and record["options"]["subsets"] == 2 and record["checkpoint_sha256"]
+    size = cv2.imread(str(tmp_path / "out" / "sheet.png")).shape
+    plain = record["scores"]
+    told = {"groups": 3, "seed": 1, "sheet_rows": 6, "sheet_neighbours": 3, "subsets": 2, "subset_size": 5}
+    other = judge(
+        QualityConfig(folder, tiny_market, network, tmp_path / "tall", **told),
+        read_market1501(tiny_market),
+        Console(quiet=True),
+    )[0]
+    assert other["modes"]["groups"]["modes"] == 3 and plain["modes"]["groups"]["modes"] == 16
+    assert other["generated"]["kid"] != plain["generated"]["kid"]  # the seed's subsets
+    height, width, _ = cv2.imread(str(tmp_path / "tall" / "sheet.png")).shape
+    assert height > size[0] and width < size[1]
+
+
+def test_numbers_of_neighbours_and_subsets_act() -> None:
+    images, train = np.random.default_rng(0).normal(size=(2, 20, 4))
+    found = []
+    for told in ({}, {"neighbours": 9}, {"subsets": 7}, {"subset_size": 9}, {"seed": 1}):
+        given = {"subsets": 3, "subset_size": 5} | told
+        found.append(distribution_scores(images, train, QualityConfig(Path("a"), Path("b"), Path("c"), **given)))
+    assert not any(a == b for number, a in enumerate(found) for b in found[:number])
+
+
+def test_unreadable_images_are_counted(
+    tiny_market: Path, network: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = write(tmp_path / "images", noise(8), [None] * 8)
+    (folder / "images" / "000002.jpg").write_bytes(b"no image")
+    main(QualityConfig(folder, tiny_market, network, tmp_path / "out", subsets=2))
+    assert "1 generated images cannot be read" in capsys.readouterr().out
+    assert json.loads((tmp_path / "out" / "quality.json").read_text())["scores"]["generated"]["images"] == 7
+    for path in (folder / "images").iterdir():
+        path.write_bytes(b"no image")
+    with pytest.raises(ValueError, match="generated: got no readable image"):
+        main(QualityConfig(folder, tiny_market, network, tmp_path / "out"))
+
+
+def test_inception_needs_its_package_and_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(__import__("sys").modules, "torch_fidelity", None)
+    with pytest.raises(ModuleNotFoundError, match="pip install torch-fidelity"):
+        inception_distance([], [], tmp_path / "weights.pth")
+
+
+@pytest.mark.slow
+def test_inception_distance_with_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("torch_fidelity", reason="torch-fidelity is not installed")
+    import torch
+    from torch_fidelity import feature_extractor_inceptionv3 as inception
+
+    samples = []
+    for number, image in enumerate(noise(4)):
+        cv2.imwrite(str(tmp_path / f"{number}.png"), image)
+        samples.append(Sample(str(tmp_path / f"{number}.png"), 1, 0, 0, "noise"))
+    with pytest.raises(FileNotFoundError, match="no such file"):
+        inception_distance(samples, samples, tmp_path / "weights.pth")
+    (tmp_path / "weights.pth").write_bytes(b"no weights")
+    with pytest.raises(ValueError, match="no file of weights alone"):
+        inception_distance(samples, samples, tmp_path / "weights.pth")
+    torch.save({"a": torch.zeros(1)}, tmp_path / "weights.pth")
+    with pytest.raises(ValueError, match="torch-fidelity cannot use it"):
+        inception_distance(samples, samples, tmp_path / "weights.pth")
+    monkeypatch.setattr(inception.FeatureExtractorInceptionV3, "load_state_dict", lambda self, state: None)
+    assert inception_distance(samples, samples, tmp_path / "weights.pth") == pytest.approx(0, abs=1e-2)
+    assert inception_distance(samples[:2], samples[2:], tmp_path / "weights.pth") > 0
+
+
+def test_options_are_checked(tmp_path: Path) -> None:
+    for name, value in (("dataset", "nowhere"), ("groups", 1), ("neighbours", 0), ("subset_size", 1), ("seed", -1)):
+        with pytest.raises(ValueError, match=f"{name}: got"):
+            QualityConfig(tmp_path, tmp_path, tmp_path, **{name: value})
+
+
+def test_the_command_refuses(run_python: Run, repository: Path, tmp_path: Path, tiny_market: Path) -> None:
+    told = ["--generated", tmp_path, "--root", tiny_market, "--ckpt", tmp_path / "a.onnx"]
+    done = run_python(repository / "modification_gan/quality.py", *told, cwd=tmp_path, check=False)
+    assert done.returncode == 2 and "manifest.csv" in done.stderr and "Traceback" not in done.stderr
