@@ -93,7 +93,8 @@ def _train(config: GenerateConfig, accelerator: Accelerator, files: RunFiles, sa
     of_image = None if groups.of_image is None else torch.from_numpy(groups.of_image)
     model = build_model(network.model, network.architecture(groups.count), config.objective.objective(), run.seed)
     decay = config.optimisation.decay()
-    average = None if decay is None else WeightAverage(model.source.to(accelerator.device), decay)
+    model.to(accelerator.device)
+    average = None if decay is None else WeightAverage(model.source, decay)
     reference = training_spread(images, groups.of_image)
     trainer = GenerativeTrainer(
         accelerator,
@@ -132,7 +133,7 @@ def _sample(config: GenerateConfig, accelerator: Accelerator, files: RunFiles, s
         "hardware": hardware(),
     }
     if run.num_images:
-        source = source.to(accelerator.device)
+        source = source.to(accelerator.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         speed = write_images(files.out, source, card, run.num_images, run.seed, run.sample_batch, accelerator.device)
         facts["images_per_second"] = speed
         say(f"wrote {run.num_images} images to {files.out} at {speed:.0f} images/s, JPEGs included")

@@ -100,7 +100,8 @@ class GenerativeTrainer:
         facts: dict[str, Any],
     ) -> None:
         self.accelerator = accelerator
-        self.model = model.to(accelerator.device)
+        # Convolutions run a quarter faster with channels last.
+        self.model = model.to(accelerator.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.batches = batches
         self.schedule = schedule
         self.average = average

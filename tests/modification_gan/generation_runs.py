@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from accelerate.state import AcceleratorState
 
 from modification_gan import synthetic_generate
 from modification_gan.options import GenerateConfig
@@ -32,6 +33,7 @@ def small(model: str) -> list[object]:
 
 def generate(root: Path, out: Path, *more: object) -> dict[str, torch.Tensor]:
     """Runs, and returns the stored weights."""
+    AcceleratorState._reset_state(True)  # a precision is chosen once a process
     synthetic_generate.main(parse_config(GenerateConfig, arguments(root, out, *more)))
     return weights(out)
 
