@@ -18,9 +18,12 @@ def to_half(model: onnx.ModelProto) -> onnx.ModelProto:
     Args:
         model: A float32 network, which is not changed.
     """
+    from onnxruntime.quantization.onnx_model import ONNXModel
     from onnxruntime.transformers.float16 import DEFAULT_OP_BLOCK_LIST, convert_float_to_float16
 
     copied = onnx.ModelProto()
     copied.CopyFrom(model)
     blocked = sorted({*DEFAULT_OP_BLOCK_LIST, *FLOAT_OPS})
-    return convert_float_to_float16(copied, keep_io_types=True, op_block_list=blocked)
+    halved = ONNXModel(convert_float_to_float16(copied, keep_io_types=True, op_block_list=blocked))
+    halved.topological_sort()  # the casts of the inputs are appended
+    return halved.model

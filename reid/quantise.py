@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import onnx
+import onnx.version_converter
 
 from reid.files import atomic_path
 from reid.onnx_backend import open_session
@@ -23,7 +24,9 @@ QUANTISATION_KEY = "quantisation"  # of the metadata
 # Layers with weights; each may stay in float.
 WEIGHTED = ("Conv", "Gemm", "MatMul")
 # What lies between them and has 8-bit kernels. Means, powers and norms have none or lose too much.
-_BETWEEN = ("Add", "Mul", "Sigmoid", "MaxPool", "Concat", "Split")
+_BETWEEN = ("Relu", "Clip", "Add", "Mul", "Sigmoid", "MaxPool", "Concat", "Split")
+
+_OPSET = 13  # the first with a scale a channel
 
 
 @dataclasses.dataclass(frozen=True)
@@ -136,7 +139,7 @@ class _Quantiser:
         last = max(number for number, node in enumerate(nodes) if node.name in self.layers)
         self.between = [n.name for n in list(nodes)[:last] if n.op_type in _BETWEEN and n.name not in self.layers]
         quantised = {*self.layers, *self.between}
-        touched = [n for n in nodes if n.name in quantised or n.op_type in ("Relu", "Clip")]
+        touched = [n for n in nodes if n.name in quantised]
         tensors = {name for node in touched for name in (*node.input, *node.output)} - constants
         found = activation_ranges(model, tensors, images, options.method, percentile=options.percentile)
         self.ranges = _without_negatives(model, found)
@@ -170,6 +173,7 @@ class _Quantiser:
                 extra_options={},
             )
             quantizer.quantize_model()
+            quantizer.model.topological_sort()
         return quantizer.model.model
 
 
@@ -202,6 +206,8 @@ def _prepared(source: Path) -> onnx.ModelProto:
         target = Path(folder) / "prepared.onnx"
         quant_pre_process(str(source), str(target), skip_symbolic_shape=True)
         model = onnx.load(str(target))
+    if next(entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")) < _OPSET:
+        model = onnx.version_converter.convert_version(model, _OPSET)
     taken = {node.name for node in model.graph.node}
     for number, node in enumerate(model.graph.node):
         if not node.name:

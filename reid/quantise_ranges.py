@@ -51,8 +51,9 @@ def activation_ranges(
     low: dict[str, float] = {}
     high: dict[str, float] = {}
     for name, values in run(images):
-        low[name] = min(low.get(name, 0.0), float(values.min()))
-        high[name] = max(high.get(name, 0.0), float(values.max()))
+        # Of Python's own min and max NaN would get lost.
+        low[name] = float(np.minimum(low.get(name, 0.0), values.min()))
+        high[name] = float(np.maximum(high.get(name, 0.0), values.max()))
     broken = [name for name in low if not np.isfinite([low[name], high[name]]).all()]
     if broken:
         raise ValueError(f"{broken[0]}: is NaN or infinite on the calibration images; the weights are damaged")
