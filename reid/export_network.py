@@ -25,14 +25,22 @@ class EmbeddingNetwork(nn.Module):
         preprocessing: Mean and standard deviation.
         input_kind: "float32" or "uint8".
         camera: The camera of all images, None for a model without cameras.
+        fp16: Turns the model's weights into half precision, in place, and computes in it. The powers of GeM and the
+            final norm, which leave its range, stay in float32, and so do input and output.
     """
 
     def __init__(
-        self, model: nn.Module, preprocessing: Preprocessing, input_kind: str, camera: int | None = None
+        self,
+        model: nn.Module,
+        preprocessing: Preprocessing,
+        input_kind: str,
+        camera: int | None = None,
+        fp16: bool = False,
     ) -> None:
         super().__init__()
+        self.kind = torch.float16 if fp16 else torch.float32
         self.register_buffer("camera", None if camera is None else torch.tensor([camera]))
-        self.model = model
+        self.model = model.half() if fp16 else model
         self.inside = input_kind == "uint8"
         self.register_buffer("mean", 255.0 * torch.tensor(preprocessing.mean).view(1, 3, 1, 1))
         self.register_buffer("std", 255.0 * torch.tensor(preprocessing.std).view(1, 3, 1, 1))
@@ -42,7 +50,7 @@ class EmbeddingNetwork(nn.Module):
         if self.inside:
             images = (images.float() - self.mean) / self.std  # type: ignore[operator]
         # One number for the whole batch: its vector is added to every row.
-        embeddings = self.model(images, self.camera).embeddings
+        embeddings = self.model(images.to(self.kind), self.camera).embeddings.float()
         return embeddings / embeddings.norm(dim=1, keepdim=True).clamp_min(1e-12)
 
 
@@ -55,14 +63,13 @@ class FastGeM(nn.Module):
 
     def __init__(self, pool: GeM) -> None:
         super().__init__()
-        self.register_buffer("p", pool.p.detach().clone())
+        self.p = float(pool.p)
         self.eps = pool.eps
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Pools (B, C, H, W) to (B, C)."""
-        p: torch.Tensor = self.p  # type: ignore[assignment]
-        powers = (x.float().clamp(min=self.eps).log() * p).exp()
-        return (powers.mean(dim=(2, 3)).log() / p).exp()
+        powers = (x.float().clamp(min=self.eps).log() * self.p).exp()
+        return (powers.mean(dim=(2, 3)).log() / self.p).exp().to(x.dtype)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -81,7 +88,7 @@ class Exportable:
 
 
 def load_exportable(
-    checkpoint: str | os.PathLike[str], input_kind: str = "float32", camera: int | None = None
+    checkpoint: str | os.PathLike[str], input_kind: str = "float32", camera: int | None = None, fp16: bool = False
 ) -> Exportable:
     """Loads a checkpoint for export.
 
@@ -89,6 +96,7 @@ def load_exportable(
         checkpoint: A .safetensors file.
         input_kind: "float32": the input is (N, 3, H, W), normalised already. "uint8": it is uint8 RGB.
         camera: For a network with camera vectors, the one that goes into the file, which then takes images alone.
+        fp16: What is written has weights in half precision, and computes in it.
 
     Raises:
         FileNotFoundError: When the checkpoint is missing.
@@ -100,9 +108,8 @@ def load_exportable(
     model, card = load_model(Path(checkpoint), with_classifier=False)
     _check_camera(camera, count_cameras(model))
     merged = _with_fast_pools(reparameterise(model))
-    reference, written = (
-        EmbeddingNetwork(part, card.preprocessing, input_kind, camera).eval() for part in (model, merged)
-    )
+    reference = EmbeddingNetwork(model, card.preprocessing, input_kind, camera).eval()
+    written = EmbeddingNetwork(merged, card.preprocessing, input_kind, camera, fp16).eval()
     options = card.options if camera is None else card.options | {"camera": camera}
     card = dataclasses.replace(card, num_classes=0, input_kind=input_kind, options=options)
     if camera is not None:

@@ -63,7 +63,7 @@ def export_onnx(
             fp16.
         camera: For a network with camera vectors, the one that goes into the file, which then takes images alone.
         opset: ONNX's operator set, 13 to 23. Below 18 torch's older exporter writes the file.
-        fp16: Stores weights, and computes all but the pooling and what follows, in half precision.
+        fp16: Stores weights, and computes all but the powers of GeM and the norm, in half precision.
 
     Returns:
         What the comparison gave, on images in batches of 1 and 5.
@@ -77,9 +77,9 @@ def export_onnx(
         raise ValueError(f"out: got {path}, allowed: a file name that ends in .onnx")
     if not OPSETS[0] <= opset <= OPSETS[1]:
         raise ValueError(f"opset: got {opset}, allowed: {OPSETS[0]} to {OPSETS[1]}")
-    network = load_exportable(checkpoint, input_kind, camera)
+    network = load_exportable(checkpoint, input_kind, camera, fp16)
     with atomic_path(path) as temporary:
-        write_onnx(network, temporary, opset, fp16)
+        write_onnx(network, temporary, opset)
         parity = compare_session(network, temporary)
         least = (0.999 if fp16 else 0.9999) if min_cosine is None else min_cosine
         check_parity(parity, least, checkpoint, "ONNX")
@@ -87,7 +87,7 @@ def export_onnx(
     return parity
 
 
-def write_onnx(network: Exportable, path: Path, opset: int = DEFAULT_OPSET, fp16: bool = False) -> None:
+def write_onnx(network: Exportable, path: Path, opset: int = DEFAULT_OPSET) -> None:
     """Writes the file, card inside, without any comparison.
 
     Raises:
@@ -100,10 +100,6 @@ def write_onnx(network: Exportable, path: Path, opset: int = DEFAULT_OPSET, fp16
         raise ValueError(
             f"opset: got {opset}, but torch can write this network with {found} only; give --opset {found}"
         )
-    if fp16:
-        from reid.export_half import to_half
-
-        model = to_half(model)
     onnx.checker.check_model(model)
     set_card(model, network.card)
     onnx.save(model, str(path))

@@ -50,7 +50,12 @@ def expected(checkpoint: Path) -> np.ndarray:
 
 @pytest.mark.parametrize(
     ("options", "tolerance"),
-    [({"opset": 13}, 1e-4), ({"opset": 17, "input_kind": "uint8"}, 1e-4), ({"opset": 17, "fp16": True}, 0.01)],
+    [
+        ({"opset": 13}, 1e-4),
+        ({"opset": 17, "input_kind": "uint8"}, 1e-4),
+        ({"opset": 17, "fp16": True}, 0.01),
+        ({"opset": 18, "fp16": True}, 0.01),
+    ],
 )
 def test_onnx(checkpoint: Path, tmp_path: Path, expected: np.ndarray, options: dict, tolerance: float) -> None:
     path = tmp_path / "model.onnx"
