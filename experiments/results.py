@@ -47,9 +47,11 @@ class ResultsConfig:
 def read_records(folder: Path) -> tuple[list[dict[str, Any]], list[str]]:
     """Returns the re-identification records below a folder, each with the name of its run, and what was left out.
 
-    Ablations have tables of their own; files of other kinds (tracking) are left alone.
+    Ablations and the study of generated images have tables of their own; files of other kinds (tracking) are left
+    alone.
     """
-    ablations = {path.parent for path in folder.rglob("ablation.json")}
+    studies = ("ablation.json", "generated_images.json")
+    ablations = {path.parent for name in studies for path in folder.rglob(name)}
     records, faults = [], []
     for path in sorted([*folder.rglob("result.json"), *folder.rglob("source.json")]):
         if ablations & set(path.parents):
