@@ -62,13 +62,13 @@ def embed_boxes(embed: Embed, frames: Sequence[np.ndarray], boxes: Sequence[np.n
         if frame.ndim != 3 or frame.shape[2] != 3 or frame.dtype != np.uint8:
             raise ValueError(f"frame: got {frame.dtype} {frame.shape}, allowed: uint8 (H, W, 3)")
         for box in array:
-            crop, quality = _cut(frame, box)
+            crop, share = _cut(frame, box)
             crops.append(crop)
-            qualities.append(quality)
+            qualities.append(share)
         counts.append(len(array))
     quality = np.array(qualities, np.float32)
     rows = _embed(embed, crops, quality)
-    ends = np.cumsum(counts)[:-1] if counts else []
+    ends = np.cumsum(counts[:-1], dtype=np.int64)
     return (
         [Embedded(*pair) for pair in zip(np.split(rows, ends), np.split(quality, ends), strict=True)] if counts else []
     )
@@ -78,7 +78,7 @@ def _embed(embed: Embed, crops: Sequence[np.ndarray], quality: np.ndarray) -> np
     good = np.flatnonzero(quality > 0)
     if not len(good):
         return np.zeros((len(crops), 0), np.float32)
-    found = embed([crops[number] for number in good])
+    found = embed([crops[number] for number in good.tolist()])
     rows = np.zeros((len(crops), found.shape[1]), np.float32)
     rows[good] = found
     return rows

@@ -124,8 +124,10 @@ def _write_int8(config: ExportConfig) -> dict[str, Any]:
         print(f"note: {len(faults)} calibration images cannot be read and are left out, e.g. {faults[0]}")
     options = QuantiseOptions(config.calibration_method, config.calibration_percentile, config.min_cosine)
     found = export_int8(config.ckpt, config.out, images, options, opset=config.opset, **_float_options(config))
-    kept = ", ".join(found.float_layers) or "none"
-    print(f"8 bits: {found.num_layers} layers, left in float: {kept}; calibrated on {found.num_images} images")
+    kept = found.float_layers
+    print(f"8 bits: {found.num_layers} layers, {len(kept)} left in float; calibrated on {found.num_images} images")
+    if kept:
+        print(f"left in float: {', '.join(kept[:5])}{', ...' if len(kept) > 5 else ''}")
     return {"quantisation": dataclasses.asdict(found)}
 
 

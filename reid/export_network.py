@@ -63,7 +63,7 @@ class FastGeM(nn.Module):
 
     def __init__(self, pool: GeM) -> None:
         super().__init__()
-        self.p = float(pool.p)
+        self.p = pool.p.item()
         self.eps = pool.eps
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:

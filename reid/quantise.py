@@ -136,9 +136,8 @@ class _Quantiser:
         self.layers = [n.name for n in nodes if n.op_type in WEIGHTED and n.input[1] in constants]
         if not self.layers:
             raise ValueError(f"{source}: has no layer of {', '.join(WEIGHTED)} to quantise")
-        last = max(number for number, node in enumerate(nodes) if node.name in self.layers)
-        self.between = [n.name for n in list(nodes)[:last] if n.op_type in _BETWEEN and n.name not in self.layers]
-        quantised = {*self.layers, *self.between}
+        self.following = _following(nodes, self.layers)
+        quantised = {*self.layers, *(name for names in self.following.values() for name in names)}
         touched = [n for n in nodes if n.name in quantised]
         tensors = {name for node in touched for name in (*node.input, *node.output)} - constants
         found = activation_ranges(model, tensors, images, options.method, percentile=options.percentile)
@@ -156,8 +155,9 @@ class _Quantiser:
         ranges = {
             name: (np.array(low, np.float32), np.array(high, np.float32)) for name, (low, high) in self.ranges.items()
         }
-        chosen = [name for name in (*self.layers, *self.between) if name not in set(float_layers)]
-        if not any(name in self.layers for name in chosen):
+        kept = set(float_layers)
+        chosen = [name for layer in self.layers if layer not in kept for name in (layer, *self.following[layer])]
+        if not chosen:
             return copied
         with _silence():
             quantizer = QDQQuantizer(
@@ -175,6 +175,21 @@ class _Quantiser:
             quantizer.quantize_model()
             quantizer.model.topological_sort()
         return quantizer.model.model
+
+
+def _following(nodes: Sequence[onnx.NodeProto], layers: Sequence[str]) -> dict[str, list[str]]:
+    """Returns, for each layer, the nodes behind it that share its arithmetic: those up to the next layer.
+
+    Behind the last one there are none: pooling and norm stay in float.
+    """
+    found: dict[str, list[str]] = {name: [] for name in layers}
+    layer = ""
+    for node in nodes:
+        if node.name in found:
+            layer = node.name
+        elif layer and layer != layers[-1] and node.op_type in _BETWEEN:
+            found[layer].append(node.name)
+    return found
 
 
 def _without_negatives(
