@@ -69,17 +69,11 @@ def normalise_spectrum(network: nn.Module, random: torch.Generator) -> None:
 def draw_weights(network: nn.Module, random: torch.Generator) -> None:
     """Draws weights as DC-GAN does (arXiv 1511.06434): normal of standard deviation 0.02, biases 0.
 
-    Must come before `normalise_spectrum`. Deviation: the deviation is 1 / sqrt(fan-in) where that is more, as networks
-    narrower than DC-GAN's, of 1,024 channels, would start out with answers near 0 everywhere.
+    Must come before `normalise_spectrum`. Where a normalisation follows, small weights are what lets Adam, whose steps
+    have a size of their own, change a layer quickly.
     """
     for module in network.modules():
-        if not isinstance(module, _NETWORKS):
-            continue
-        if isinstance(module, nn.ConvTranspose2d):
-            fan_in = module.in_channels * module.weight[0, 0].numel() // (module.stride[0] * module.stride[1])
-        else:
-            fan_in = module.weight[0].numel()
-        deviation = 0.02 if isinstance(module, nn.Embedding) else max(0.02, fan_in**-0.5)
-        nn.init.normal_(module.weight, 0.0, deviation, generator=random)
-        if not isinstance(module, nn.Embedding) and module.bias is not None:
-            nn.init.zeros_(module.bias)
+        if isinstance(module, _NETWORKS):
+            nn.init.normal_(module.weight, 0.0, 0.02, generator=random)
+            if not isinstance(module, nn.Embedding) and module.bias is not None:
+                nn.init.zeros_(module.bias)

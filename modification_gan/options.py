@@ -312,7 +312,7 @@ class RunOptions:
     """Steps between two sample grids."""
     state_every: int = 500
     """Steps between two states, from which --resume goes on; the diversity of samples is judged before each."""
-    collapse_below: float = 0.05
+    collapse_below: float = 0.02
     """Samples of fixed noise that vary less than this share of what training images do are a collapse: said once, the
     end the second time; 0 does not look."""
     collapse_after: int | None = None

@@ -47,10 +47,20 @@ def test_other_sizes_are_refused() -> None:
         Generator(32, 16, 0, 2, 0, 0, False, seeded())
 
 
-def test_networks_start_with_answers_of_some_size() -> None:
-    for channels in (2, 64):
-        images = Generator(64, 32, 16, channels, 0, 0, False, seeded())(torch.randn(16, 16, generator=seeded()))
-        assert 0.15 < images.std(0).mean() < 0.8
+def test_first_weights_are_those_of_dcgan() -> None:
+    make, judge = (
+        Generator(64, 32, 16, 32, 0, 0, False, seeded()),
+        Discriminator(64, 32, 32, 3, 0, False, "none", seeded()),
+    )
+    for network in (make, judge):
+        for layer in network.modules():
+            if isinstance(layer, (nn.Conv2d, nn.ConvTranspose2d, nn.Linear)):
+                assert float(layer.weight.detach().std()) == pytest.approx(0.02, rel=0.05)
+                assert layer.bias is None or not layer.bias.any()
+    again = Generator(64, 32, 16, 32, 0, 0, False, seeded()).state_dict()
+    assert all(torch.equal(value, again[name]) for name, value in make.state_dict().items())
+    other = Generator(64, 32, 16, 32, 0, 0, False, seeded(1)).state_dict()
+    assert not torch.equal(other["project.weight"], again["project.weight"])
 
 
 def test_conditional_norm_is_a_norm_with_each_images_own_scale() -> None:
