@@ -33,7 +33,7 @@ from tracking.frame_source import DEFAULT_RATE, FrameSource, open_source
 from tracking.images import crop_box
 from tracking.intake import select_detections
 from tracking.track_summary import TrackSummary
-from tracking.track_video_options import TrackVideoConfig
+from tracking.track_video_options import BORDER, TrackVideoConfig
 from tracking.tracks import Tracks
 from tracking.video_outputs import VideoOutputs, open_outputs
 
@@ -61,7 +61,7 @@ def track_video(config: TrackVideoConfig) -> dict[str, Any]:
     run = _plan(config)
     rate = config.fps or source.rate or DEFAULT_RATE
     summary = TrackSummary(rate)
-    pipeline = _Pipeline(detector, run, config.min_confidence)
+    pipeline = _Pipeline(detector, run, config)
     pipeline.load(config.detector.startswith(LOADED_BY_FIRST_CALL))
     paths: dict[str, Any] = {"video": config.save, "text": config.save_txt, "crops": config.save_crops}
     with open_outputs(**paths, crop_step=config.crop_step, rate=rate) as outputs, _stop_signals() as stopped:
@@ -107,8 +107,10 @@ def _plan(config: TrackVideoConfig) -> Run:
 class _Pipeline:
     """Takes frames to tracks and measures where the time goes."""
 
-    def __init__(self, detector: Detector, run: Run, min_confidence: float) -> None:
-        self._detector, self._run, self._min_confidence = detector, run, min_confidence
+    def __init__(self, detector: Detector, run: Run, config: TrackVideoConfig) -> None:
+        self._detector, self._run = detector, run
+        self._min_confidence = config.min_confidence
+        self._border = BORDER if config.border is None else config.border
         self.seconds: dict[str, float] = defaultdict(float)
         self._one_thread = blas_limiter()  # for the tracker; networks on the CPU keep all of theirs
         self._loading = 0.0
@@ -142,6 +144,8 @@ class _Pipeline:
             return found
         assert self._run.checkpoint is not None
         looks = self.timed("reid", self._run.checkpoint, self.timed("crops", _crops, image, found))
+        if self._border > 0:
+            looks[is_cut_off(found.xyxy, *image.shape[:2], self._border)] = 0  # which trackers take for unknown
         return Detections(found.xyxy, found.confidence, found.class_id, looks)
 
     def timed(self, stage: str, work: Callable[..., Any], *arguments: Any) -> Any:
@@ -165,6 +169,23 @@ class _Pipeline:
             "hardware": hardware(),
             "commit": repository_commit(),
         }
+
+
+def is_cut_off(xyxy: np.ndarray, height: int, width: int, border: float) -> np.ndarray:
+    """Returns bool (N,), which boxes (N, 4) come near to the left, right or lower border of an image.
+
+    Heads and shoulders of two people look more alike than they do as a whole. The upper border does not count: people
+    whom it cuts are seen but for their heads, and detectors place the heads of others there.
+
+    Args:
+        xyxy: Boxes in pixels.
+        height: Of the image.
+        width: Of the image.
+        border: How near, as a share of the height.
+    """
+    near = border * height
+    cut: np.ndarray = (xyxy[:, 0] <= near) | (xyxy[:, 2] >= width - near) | (xyxy[:, 3] >= height - near)
+    return cut
 
 
 def _crops(image: np.ndarray, found: Detections) -> list[np.ndarray]:

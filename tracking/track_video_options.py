@@ -15,6 +15,9 @@ from tracking.tracker_flags import TrackerFlags
 # These were chosen on one indoor video, where lower limits gave identities to walls (HOG), and one to the feet of two.
 NEW_CONFIDENCE = {"hog": 0.8, "torchvision": 0.5, "yolo": 0.5}
 
+# Chosen on the same video: heads and shoulders of people who came in took the identities of those who had left.
+BORDER = 0.03
+
 
 @dataclass(frozen=True, kw_only=True)
 class TrackVideoConfig(TrackerFlags):
@@ -37,6 +40,9 @@ class TrackVideoConfig(TrackerFlags):
         detector_overlap: hog, yolo: of boxes with a higher IoU only the most confident one stays.
         reid: Checkpoint (.safetensors, .onnx, or zoo:NAME) that embeds the crops; without one, people are told apart
             by overlap and motion.
+        border: With --reid: people whose box comes so near to the left, right or lower border, as a share of the
+            image's height, are cut off there, so that their look says little and is not taken; 0.03 unless told. 0
+            takes every look, for cameras that never see people whole.
         gate_fmr: False match rate at which the card of --reid tells the highest appearance distance (max_cosine of
             botsort, deepsort, strongsort); 0.03 unless told, where the card has it. See python -m reid.calibrate.
         tracker: botsort, bytetrack, deepocsort, deepsort, ocsort, reidsort, sort or strongsort.
@@ -58,6 +64,7 @@ class TrackVideoConfig(TrackerFlags):
     detector_size: int | None = None
     detector_overlap: float | None = None
     reid: Path | None = None
+    border: float | None = None
     gate_fmr: float | None = None
     tracker: str = "reidsort"
     save: Path | None = None
@@ -94,6 +101,10 @@ class TrackVideoConfig(TrackerFlags):
         if self.save_crops is not None and self.save_crops.is_dir() and any(self.save_crops.iterdir()):
             raise ValueError(f"--save-crops: {self.save_crops} is not empty; other identities would be mixed in")
         require_count("crop_step", self.crop_step, 1)
+        if self.border is not None:
+            if self.reid is None:
+                raise ValueError("--border: not used without --reid")
+            require_range("border", self.border, 0, 0.5)
         if self.max_frames is not None:
             require_count("max_frames", self.max_frames, 1)
         if self.fps is not None:

@@ -15,11 +15,14 @@ import numpy as np
 import pytest
 
 from reid.data.mot import read_results, write_results
+from tracking import TRACKERS
 from tracking.annotated_video import TrackAnnotator
 from tracking.boxes import iou_matrix, xywh_to_xyxy
+from tracking.detections import Detections
 from tracking.drawing import track_colour
 from tracking.frame_rate_line import RecentRate
 from tracking.frame_source import open_source
+from tracking.reidsort import ReidSort
 from tracking.track_summary import TrackSummary
 from tracking.track_video import main, track_video
 from tracking.track_video_options import TrackVideoConfig
@@ -236,6 +239,32 @@ def test_an_embedder_is_used_where_one_is_given(walk: Path, tmp_path: Path, monk
     assert len(people) == 4 * FRAMES and people[0].shape[0] == pytest.approx(50, abs=4)
 
 
+def test_looks_of_people_whom_the_border_cuts_off_are_not_taken(
+    walk: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    weights = tmp_path / "w.onnx"
+    weights.write_bytes(b"weights")
+    taken = []
+
+    class Spy(ReidSort):
+        def update(self, detections: Detections, frame: np.ndarray | None = None) -> Tracks:
+            taken.append((detections.xyxy, detections.embeddings.any(axis=1)))
+            return super().update(detections, frame)
+
+    monkeypatch.setattr("tracking.checkpoints.Checkpoint.__call__", lambda _, crops: np.ones((len(crops), 4), "f4"))
+    monkeypatch.setitem(TRACKERS, "reidsort", (Spy, TRACKERS["reidsort"][1]))
+    monkeypatch.setattr("tracking.track_video.BORDER", 0.2)
+    for border in (None, 0.1, 0.0):
+        taken.clear()
+        track_video(config(walk, tmp_path, reid=weights, appearance=True, border=border))
+        near = {None: 0.2, 0.1: 0.1, 0.0: -1.0}[border] * HEIGHT
+        for boxes, known in taken:
+            for (left, _, right, bottom), is_known in zip(boxes, known):
+                assert is_known == (left > near and right < WIDTH - near and bottom < HEIGHT - near)
+        assert len(taken) == FRAMES and any(known.any() for _, known in taken)
+        assert all(known.all() for _, known in taken) is (border == 0.0)
+
+
 def test_detections_of_a_file_need_no_detector(walk: Path, tmp_path: Path) -> None:
     rows = np.array([[f + 1, -1, *box, 0.9, -1, -1, -1] for f in range(FRAMES) for box in boxes_at(f)])
     looks = np.tile(np.eye(4)[:2], (FRAMES, 1))
@@ -257,6 +286,8 @@ def test_detections_of_a_file_need_no_detector(walk: Path, tmp_path: Path) -> No
         ({"save_crops": "full"}, "is not empty"),
         ({"crop_step": 2}, "--crop-step"),
         ({"save_crops": "crops", "crop_step": 0}, "crop_step"),
+        ({"border": 0.1}, "--border: not used without --reid"),
+        ({"border": 0.6, "reid": "w.onnx"}, "border: got 0.6"),
         ({"max_frames": 0}, "max_frames"),
         ({"fps": 0.0}, "fps"),
         ({"tracker": "strongsort++"}, "strongsort\\+\\+"),
