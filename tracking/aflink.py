@@ -1,10 +1,12 @@
 """AFLink (StrongSORT, arXiv 2202.13514, section 3.3): tracks joined by a small network that sees trajectories only.
 
-No trained weights come with the paper's text: train them on ground truth, of the pedestrian world or your own.
+No trained weights come with the paper's text. Those in checkpoints/ have learnt from walks of the made-up world alone,
+see checkpoints/README.md; train others on ground truth of your own:
 
 python -m tracking.aflink --gt DIR --out aflink.safetensors
 """
 
+import json
 import os
 import sys
 from collections.abc import Iterator
@@ -19,6 +21,7 @@ if __package__ in (None, ""):  # run as a file: the repository root, not this fo
 
 from reid.data.mot import read_ground_truth
 from reid.files import atomic_path
+from reid.records import score_record
 from tracking.association import FORBIDDEN
 from tracking.runner import TrackedSequence
 from tracking.sequences import find_sequences
@@ -29,6 +32,8 @@ MAX_GAP = 30  # frames, the paper's
 MAX_DISTANCE = 75.0  # pixels, the paper's
 MIN_SCORE = 0.95
 SHORTEST = 5  # boxes of a training tracklet
+PAIRS_PER_PASS = 1024
+WORLD_WEIGHTS = Path(__file__).resolve().parents[1] / "checkpoints" / "aflink_world.safetensors"
 
 
 def encode_pairs(earlier: list[np.ndarray], later: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
@@ -52,8 +57,11 @@ def encode_pairs(earlier: list[np.ndarray], later: list[np.ndarray]) -> tuple[np
     return encoded[0], encoded[1]
 
 
-def load_aflink(path: str | os.PathLike[str]) -> Any:
+def load_aflink(path: str | os.PathLike[str] | None = None) -> Any:
     """Returns the trained network, ready to run.
+
+    Args:
+        path: File of `train_aflink`; None takes the one that comes with the repository, `WORLD_WEIGHTS`.
 
     Raises:
         ValueError: When the file is missing or holds other weights.
@@ -63,7 +71,8 @@ def load_aflink(path: str | os.PathLike[str]) -> Any:
 
     from tracking.aflink_network import AfLinkNetwork
 
-    if not Path(path).is_file():
+    path = WORLD_WEIGHTS if path is None else Path(path)
+    if not path.is_file():
         raise ValueError(f"{path}: no such file; train it with `python -m tracking.aflink --gt DIR --out FILE`")
     network = AfLinkNetwork()
     try:
@@ -74,6 +83,25 @@ def load_aflink(path: str | os.PathLike[str]) -> Any:
     return network.eval()
 
 
+def same_person(network: Any, earlier: list[np.ndarray], later: list[np.ndarray]) -> np.ndarray:
+    """Returns the network's probability, float32 (N,), that each pair of tracklets is of one person.
+
+    Args:
+        network: Of `load_aflink`.
+        earlier: As `encode_pairs`.
+        later: The same.
+    """
+    import torch
+
+    scores = [np.empty(0, np.float32)]
+    for first in range(0, len(earlier), PAIRS_PER_PASS):
+        pair = slice(first, first + PAIRS_PER_PASS)
+        before, after = encode_pairs(earlier[pair], later[pair])
+        with torch.no_grad():
+            scores.append(network(torch.from_numpy(before), torch.from_numpy(after)).softmax(1)[:, 1].numpy())
+    return np.concatenate(scores)
+
+
 def link_by_trajectories(tracked: TrackedSequence, network: Any) -> TrackedSequence:
     """Returns the tracks with those joined that the network takes for one person.
 
@@ -81,8 +109,6 @@ def link_by_trajectories(tracked: TrackedSequence, network: Any) -> TrackedSeque
         tracked: Of one sequence.
         network: Of `load_aflink`.
     """
-    import torch
-
     tracklets = make_tracklets(tracked, None)
     if len(tracklets) < 2:
         return tracked
@@ -93,12 +119,7 @@ def link_by_trajectories(tracked: TrackedSequence, network: Any) -> TrackedSeque
     near = np.sqrt(((stop[:, None] - start[None]) ** 2).sum(-1)) < MAX_DISTANCE
     rows, columns = np.nonzero((gap > 0) & (gap < MAX_GAP) & near)
     cost = np.full(gap.shape, FORBIDDEN)
-    for first in range(0, len(rows), 1024):
-        pair = slice(first, first + 1024)
-        before, after = encode_pairs([pieces[row] for row in rows[pair]], [pieces[column] for column in columns[pair]])
-        with torch.no_grad():
-            score = network(torch.from_numpy(before), torch.from_numpy(after)).softmax(1)[:, 1].numpy()
-        cost[rows[pair], columns[pair]] = 1 - score
+    cost[rows, columns] = 1 - same_person(network, [pieces[row] for row in rows], [pieces[index] for index in columns])
     return join(tracked, tracklets, cost, 1 - MIN_SCORE)
 
 
@@ -147,7 +168,8 @@ class AfLinkConfig:
 
     Attributes:
         gt: Folder of sequence folders with gt/gt.txt.
-        out: The weights, .safetensors.
+        out: The weights, .safetensors, in half precision; where they come from stands in its metadata.
+        judge: Folder of other sequences, whose pairs tell how often the trained network is right.
         epochs: Passes over the pairs; the paper takes 20.
         batch: Pairs a step.
         pairs: Pairs tried from each sequence.
@@ -157,6 +179,7 @@ class AfLinkConfig:
 
     gt: Path
     out: Path
+    judge: Path | None = None
     epochs: int = 20
     batch: int = 32
     pairs: int = 4000
@@ -177,23 +200,77 @@ def read_trajectories(folder: Path) -> list[np.ndarray]:
     return found
 
 
+def read_pairs(root: Path, count: int, rng: np.random.Generator) -> list[tuple[np.ndarray, np.ndarray, int]]:
+    """Returns the training pairs of all sequences of a folder.
+
+    Raises:
+        ValueError: When there are none of one person, or of two.
+    """
+    pairs = []
+    for folder in find_sequences(root).values():
+        pairs += list(training_pairs(read_trajectories(folder), count, rng))
+    if {kind for _, _, kind in pairs} != {0, 1}:
+        raise ValueError(f"{root}: no pairs of one person and of two; longer or fuller sequences are needed")
+    return pairs
+
+
+def judge_aflink(network: Any, pairs: list[tuple[np.ndarray, np.ndarray, int]]) -> dict[str, float]:
+    """Returns how often a network is right, all ratios: over pairs of each kind alike, and where it would link.
+
+    Returns:
+        "accuracy": mean of the shares of both kinds that are told rightly; "linked": the share of pairs of one person
+        whose score is above the paper's 0.95; "wrongly linked": the same share of pairs of two.
+    """
+    kind = np.array([pair[2] for pair in pairs])
+    score = same_person(network, [pair[0] for pair in pairs], [pair[1] for pair in pairs])
+    one, two = score[kind == 1], score[kind == 0]
+    return {
+        "pairs": len(pairs),
+        "accuracy": float(((one > 0.5).mean() + (two <= 0.5).mean()) / 2),
+        "linked": float((one >= MIN_SCORE).mean()),
+        "wrongly linked": float((two >= MIN_SCORE).mean()),
+    }
+
+
 def train_aflink(config: AfLinkConfig) -> float:
     """Trains and writes the network; returns the accuracy on the training pairs in the last epoch.
 
     Raises:
-        ValueError: When the folder holds no pairs of both kinds.
+        ValueError: When a folder holds no pairs of both kinds.
     """
-    import torch
+    rng = np.random.default_rng(config.seed)
+    pairs = read_pairs(config.gt, config.pairs, rng)
+    others = (
+        None if config.judge is None else read_pairs(config.judge, config.pairs, np.random.default_rng(config.seed))
+    )
+    network, accuracy = _train(config, pairs, rng)
+    scores: dict[str, Any] = {"training pairs": len(pairs), "training accuracy": accuracy}
+    if others is not None:
+        scores["judge"] = judge_aflink(network.eval(), others)
+        print("other sequences: " + ", ".join(f"{name} {value:.4g}" for name, value in scores["judge"].items()))
+    _save(config, network, scores)
+    return accuracy
+
+
+def _save(config: AfLinkConfig, network: Any, scores: dict[str, Any]) -> None:
+    """Writes the weights, matrices in half precision, and the record of their training as metadata."""
     from safetensors.torch import save_file
+
+    state = {name: tensor.half() if tensor.ndim > 1 else tensor for name, tensor in network.state_dict().items()}
+    data = config.gt.resolve()
+    record = score_record(scores, protocol="inductive", dataset=data.name, split="train", seed=config.seed)
+    with atomic_path(config.out) as path:
+        save_file(state, path, metadata={"record": json.dumps(record)})
+
+
+def _train(
+    config: AfLinkConfig, pairs: list[tuple[np.ndarray, np.ndarray, int]], rng: np.random.Generator
+) -> tuple[Any, float]:
+    """Returns the trained network and its accuracy on the training pairs in the last epoch."""
+    import torch
 
     from tracking.aflink_network import AfLinkNetwork
 
-    rng = np.random.default_rng(config.seed)
-    pairs = []
-    for folder in find_sequences(config.gt).values():
-        pairs += list(training_pairs(read_trajectories(folder), config.pairs, rng))
-    if {kind for _, _, kind in pairs} != {0, 1}:
-        raise ValueError(f"{config.gt}: no pairs of one person and of two; longer or fuller sequences are needed")
     before, after = encode_pairs([pair[0] for pair in pairs], [pair[1] for pair in pairs])
     target = torch.tensor([pair[2] for pair in pairs])
     with torch.random.fork_rng(devices=[]):
@@ -220,9 +297,7 @@ def train_aflink(config: AfLinkConfig) -> float:
         schedule.step()
         accuracy = correct / len(target)
         print(f"epoch {epoch + 1}/{config.epochs}: {len(target)} pairs, accuracy {100 * accuracy:.1f} %", flush=True)
-    with atomic_path(config.out) as path:
-        save_file(network.state_dict(), path)
-    return accuracy
+    return network, accuracy
 
 
 def main(arguments: list[str] | None = None) -> int:

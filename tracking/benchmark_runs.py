@@ -168,9 +168,7 @@ def ablation_runs(base: Run, images: bool, embeddings: bool) -> Iterator[Run]:
         flag = _flag(name, value)
         if value == getattr(base.offline, name):
             continue
-        if value == "aflink" and base.offline.aflink_weights is None:
-            print(f"note: {flag} is not tried: no --aflink-weights", file=sys.stderr)
-        elif value == "looks" and not embeddings:
+        if value == "looks" and not embeddings:
             print(f"note: {flag} is not tried: there are no embeddings", file=sys.stderr)
         else:
             options: Mapping[str, Any] = {name: value}

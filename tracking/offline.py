@@ -23,7 +23,7 @@ class OfflineOptions:
 
     Attributes:
         link: "looks" joins tracks by appearance and motion, "aflink" by a trained network.
-        aflink_weights: File of that network, from `python -m tracking.aflink`.
+        aflink_weights: File of that network, from `python -m tracking.aflink`; None takes the one that comes along.
         link_gap: "looks": most frames between a track and its continuation.
         link_different: "looks": highest probability that two tracks are two people.
         link_jaccard: "looks": weight of neighbourhoods of tracks beside their distance.
@@ -49,9 +49,6 @@ class OfflineOptions:
         require_range("link_jaccard", self.link_jaccard, 0, 1)
         require_count("fill_gap", self.fill_gap, 1)
         require_range("smooth_tau", self.smooth_tau, 1e-3, 1e6)
-        if self.link == "aflink" and self.aflink_weights is None:
-            hint = "train it with `python -m tracking.aflink --gt DIR --out FILE`, or take link 'looks'"
-            raise ValueError(f"aflink_weights: got None, allowed: a file; {hint}")
 
 
 # Trackers whose name promises offline steps.
@@ -79,7 +76,6 @@ def refine(tracked: TrackedSequence, embeddings: np.ndarray | None, options: Off
     elif options.link == "aflink":
         from tracking.aflink import link_by_trajectories, load_aflink
 
-        assert options.aflink_weights is not None
         tracked = link_by_trajectories(tracked, load_aflink(options.aflink_weights))
     if options.interpolation != "none":
         tracked = fill_gaps(tracked, options.fill_gap)
@@ -94,7 +90,8 @@ class OfflineFlags:
 
     Attributes:
         link: Joins tracks when the sequence is over: "looks" by appearance and motion, "aflink" by a trained network.
-        aflink_weights: File of that network, from python -m tracking.aflink.
+        aflink_weights: File of that network, from python -m tracking.aflink; unless told, the one in checkpoints/,
+            which has learnt from a made-up world.
         link_gap: Most frames between a track and its continuation, by looks.
         link_different: Highest probability that two tracks are two people, by looks.
         link_jaccard: Weight of neighbourhoods of tracks beside their distance, by looks.

@@ -254,12 +254,11 @@ def test_ablation_switches_each_flag_in_turn(data: Path, tmp_path: Path, capsys)
     records = run_benchmark(settings(data, tmp_path / "out", detections=features, detection_columns=7, **options))
     switched = {label.removeprefix("strongsort") for label in records}
     wanted = {"", "-no-appearance", "-no-ema", "-no-motion-cost", "-nsa-released", "-nsa-off", "-cascade"}
-    wanted |= {"-camera-motion", "-link-looks", "-interpolation-linear", "-interpolation-gaussian"}
+    wanted |= {"-camera-motion", "-link-looks", "-link-aflink", "-interpolation-linear", "-interpolation-gaussian"}
     assert {label.replace("--", "-") for label in switched} == wanted
     base = records["strongsort"]["scores"]
     assert records["strongsort-no-ema"]["scores"]["options"]["ema"] is False and base["options"]["ema"] is True
     shown = capsys.readouterr()
-    assert "--link aflink is not tried: no --aflink-weights" in shown.err
     assert "Each flag of strongsort switched" in shown.out and "--no-motion-cost" in shown.out
     assert "95% interval of 50 resamples of 2 sequences, seed 0" in shown.out
     table = (tmp_path / "out" / "scores.md").read_text()
@@ -270,7 +269,7 @@ def test_ablation_switches_each_flag_in_turn(data: Path, tmp_path: Path, capsys)
     assert f"| {difference:+.2f} [" in row and row.count("[") == 4
     one = {"sequences": ("MOT17-04-SDP",), "resamples": 20, "seed": 3, "tracking_method": ("strongsort",)}
     other = run_benchmark(settings(data, tmp_path / "x", ablate="sort", **one))
-    assert list(other) == ["sort", "sort-interpolation-linear", "sort-interpolation-gaussian"]
+    assert list(other) == ["sort", "sort-link-aflink", "sort-interpolation-linear", "sort-interpolation-gaussian"]
     assert other["sort"]["seed"] == 3 and "one sequence has no interval" in capsys.readouterr().out
 
 

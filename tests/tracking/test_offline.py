@@ -120,8 +120,7 @@ def test_jaccard_distance_equals_a_loop() -> None:
 
 def test_flags_over_the_defaults_of_the_name() -> None:
     assert offline_options("sort", OfflineFlags()) == OfflineOptions()
-    with pytest.raises(ValueError, match=r"aflink_weights: got None.*python -m tracking.aflink"):
-        offline_options("strongsort++", OfflineFlags())
+    assert offline_options("strongsort++", OfflineFlags()) == OfflineOptions(link="aflink", interpolation="gaussian")
     own = offline_options("strongsort++", OfflineFlags(link="looks"))
     assert (own.link, own.interpolation) == ("looks", "gaussian")
     values = {"link_gap": 5, "link_different": 0.2, "link_jaccard": 0.1, "fill_gap": 9, "smooth_tau": 3.0}
