@@ -1,0 +1,211 @@
+"""Exported networks on the CPU against OSNet x1.0 in float32: crops a second in one run, and mAP of float and 8 bits.
+
+python benchmarks/deployment.py --root WORLD          a few minutes; WORLD is a labelled set in Market-1501's layout
+python benchmarks/deployment.py --networks zoo:reidlite_world@256x128 --openvino
+
+A network is a checkpoint, which may be told another input size (the networks of the zoo take any), or the name of a
+backbone with random weights. Each runs in float32 and in 8 bits, in onnxruntime and, if asked for, in OpenVINO. They
+take turns, so that what else the machine does meets all of them; a speed is the median over the rounds, and so is the
+ratio to OSNet of the same round. With one thread the processor's time counts, which waiting for other programs does not
+lengthen; with more it is the time of the clock. mAP is that of checkpoints in their own size, calibrated on the
+training images of the set.
+"""
+
+import argparse
+import dataclasses
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+if __package__ in (None, ""):  # imports start at the repository root; this file would stand for the package otherwise
+    sys.path[0] = str(Path(__file__).resolve().parents[1])
+
+NETWORKS = (
+    "zoo:cares18_world@256x128",
+    "zoo:reidlite_world@256x128",
+    "zoo:reidlite_world@192x96",
+    "osnet_x0_25@256x128",
+)
+BASE = "osnet_x1_0@256x128"
+BATCHES = (1, 32)
+OPSET = 17
+Run = Callable[[], Any]
+
+
+@dataclasses.dataclass(frozen=True)
+class Variant:
+    """One row: a network in one arithmetic and one engine.
+
+    Attributes:
+        title: Of the network.
+        arithmetic: "float32" or "int8".
+        engine: "onnxruntime" or "OpenVINO".
+        runs: What embeds a batch, by its size.
+    """
+
+    title: str
+    arithmetic: str
+    engine: str
+    runs: dict[int, Run]
+
+
+def _checkpoint(text: str, folder: Path) -> tuple[str, Path]:
+    """Writes the network of SOURCE or SOURCE@HEIGHTxWIDTH into a folder; returns its title and the file."""
+    import torch
+
+    from reid.checkpoint import Card, load_checkpoint, save_checkpoint
+    from reid.data.images import Preprocessing
+    from reid.models import build_model, input_size
+
+    source, _, size = text.partition("@")
+    path = folder / "model.safetensors"
+    if source.startswith("zoo:") or source.endswith(".safetensors"):
+        state, card = load_checkpoint(source)
+    else:
+        torch.manual_seed(0)
+        model: Any = build_model(source).eval()
+        card = Card(source, {}, 0, int(model.embedding_size), Preprocessing(*input_size(source)))
+        state = model.state_dict()
+    if size:
+        try:
+            height, width = map(int, size.split("x"))
+        except ValueError as error:
+            raise ValueError(f"networks: got {text}, allowed: SOURCE or SOURCE@HEIGHTxWIDTH") from error
+        card = dataclasses.replace(
+            card, preprocessing=dataclasses.replace(card.preprocessing, height=height, width=width)
+        )
+    save_checkpoint(path, state, card)
+    own = card.preprocessing
+    return f"`{Path(source).stem if source.endswith('.safetensors') else source}`, {own.height} x {own.width}", path
+
+
+def _variants(text: str, folder: Path, threads: int, openvino: bool, float_only: bool) -> list[Variant]:
+    from reid.export_network import example_images, load_exportable
+    from reid.export_onnx import write_onnx
+    from reid.quantise import QuantiseOptions, quantise_onnx
+
+    title, checkpoint = _checkpoint(text, folder)
+    network = load_exportable(checkpoint)
+    paths = {"float32": folder / "float.onnx"}
+    write_onnx(network, paths["float32"], OPSET)
+    if not float_only:
+        paths["int8"] = folder / "int8.onnx"
+        images = example_images(network.card, 8).numpy()
+        # What comes out does not matter here: no layer stays in float for it.
+        quantise_onnx(paths["float32"], paths["int8"], images, QuantiseOptions("minmax", min_cosine=1e-9))
+    engines = ["onnxruntime", *(["OpenVINO"] if openvino and not float_only else [])]
+    inputs = {batch: example_images(network.card, batch).numpy() for batch in BATCHES}
+    return [
+        Variant(title, kind, engine, _runs(path, engine, inputs, threads))
+        for engine in engines
+        for kind, path in paths.items()
+    ]
+
+
+def _runs(path: Path, engine: str, inputs: dict[int, Any], threads: int) -> dict[int, Run]:
+    if engine == "onnxruntime":
+        from reid.onnx_backend import open_session
+
+        session = open_session(path, "cpu", threads)
+        return {batch: lambda images=images: session.run(None, {"images": images}) for batch, images in inputs.items()}  # type: ignore[misc]
+    from reid.openvino_backend import open_openvino
+
+    backend, _, _ = open_openvino(path, "cpu", None, threads)
+    compiled = backend.compiled
+    return {batch: lambda images=images: compiled({0: images}) for batch, images in inputs.items()}  # type: ignore[misc]
+
+
+def speed_table(networks: Sequence[str], base: str, threads: int, rounds: int, least: float, openvino: bool) -> str:
+    """Measures and returns the table in Markdown; the first row is what the others are compared with."""
+    from benchmarks.backbones import measure
+
+    clock = time.process_time if threads == 1 else time.perf_counter
+    with tempfile.TemporaryDirectory() as folder:
+        rows: list[Variant] = []
+        for number, text in enumerate([base, *networks]):
+            (own := Path(folder) / str(number)).mkdir()
+            rows += _variants(text, own, threads, openvino, float_only=number == 0)
+        cells = [[row.title, row.arithmetic, row.engine] for row in rows]
+        base_seconds: list[float] = []
+        for batch in reversed(BATCHES):  # the base's largest batch is what all are compared with
+            seconds = measure([row.runs[batch] for row in rows], rounds, least, clock)
+            base_seconds = base_seconds or [own / batch for own in seconds[0]]
+            for cell, found in zip(cells, seconds, strict=True):
+                ratio = statistics.median(b / (own / batch) for b, own in zip(base_seconds, found, strict=True))
+                cell.append(f"{batch / statistics.median(found):.0f} ({ratio:.1f} x)")
+                if batch == 1:
+                    cell.append(f"{1000 * statistics.median(found):.1f}")
+    columns = ["network", "arithmetic", "engine", *(f"batch {batch}" for batch in reversed(BATCHES)), "ms, batch 1"]
+    return "\n".join(f"| {' | '.join(line)} |" for line in [columns, ["---"] * len(columns), *cells])
+
+
+def accuracy_table(networks: Sequence[str], root: Path, count: int, method: str) -> str:
+    """Returns the table of mAP and Rank-1 in float and in 8 bits, of those networks that are checkpoints."""
+    from reid.embedder import Embedder
+    from reid.export_int8 import export_int8
+    from reid.export_onnx import export_onnx
+    from reid.parity import retrieval_parity
+    from reid.quantise import QuantiseOptions
+    from reid.quantise_images import folder_images
+    from reid.training_data import read_test_set
+    from reid.zoo_entries import resolve_source
+
+    data = read_test_set("market1501", root, lambda _: None).data
+    images, _ = folder_images(root, count)
+    sources = dict.fromkeys(text.partition("@")[0] for text in networks)
+    columns = ["network", "mAP, Rank-1, float32", "int8", "change of mAP", "cosine, mean, worst", "layers in float"]
+    lines = [columns, ["---"] * len(columns)]
+    with tempfile.TemporaryDirectory() as folder:
+        for source in sources:
+            if not source.startswith("zoo:") and not source.endswith(".safetensors"):
+                continue
+            path, plain, small = resolve_source(source), Path(folder) / "float.onnx", Path(folder) / "int8.onnx"
+            export_onnx(path, plain, opset=OPSET)
+            done = export_int8(path, small, images, QuantiseOptions(method), opset=OPSET)
+            found = retrieval_parity(Embedder(plain), Embedder(small), data, quiet=True)
+            scores = [f"{100 * found[k]['mAP']:.2f}, {100 * found[k]['Rank-1']:.2f}" for k in ("before", "after")]
+            cosines = f"{found['mean_cosine']:.4f}, {found['min_cosine']:.4f}"
+            kept = f"{len(done.float_layers)} of {done.num_layers}"
+            lines.append([f"`{source}`", *scores, f"{100 * found['change']['mAP']:+.2f}", cosines, kept])
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def main() -> None:
+    """Prints the tables in Markdown."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--networks", nargs="+", default=NETWORKS, help="SOURCE or SOURCE@HEIGHTxWIDTH")
+    parser.add_argument("--base", default=BASE, help="what they are compared with, in float32 by onnxruntime")
+    parser.add_argument("--openvino", action="store_true", help="OpenVINO as well")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--least", type=float, default=0.3, help="seconds of each network in a round")
+    parser.add_argument("--root", type=Path, help="labelled set for the second table")
+    parser.add_argument("--calibration-count", type=int, default=128)
+    parser.add_argument("--calibration-method", default="percentile")
+    arguments = parser.parse_args()
+    try:
+        table = speed_table(
+            arguments.networks,
+            arguments.base,
+            arguments.threads,
+            arguments.rounds,
+            arguments.least,
+            arguments.openvino,
+        )
+        clock = "processor" if arguments.threads == 1 else "clock"
+        print(f"Crops a second of {clock} time, {arguments.threads} threads, {arguments.rounds} rounds\n")
+        print(table, flush=True)
+        if arguments.root is not None:
+            settings = (arguments.calibration_count, arguments.calibration_method)
+            print(f"\n{arguments.root.name}, 8 bits calibrated by {settings[1]} on {settings[0]} images\n")
+            print(accuracy_table(arguments.networks, arguments.root, *settings))
+    except (ValueError, OSError, ModuleNotFoundError) as error:
+        parser.exit(2, f"{error}\n")
+
+
+if __name__ == "__main__":
+    main()
