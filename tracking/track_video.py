@@ -145,7 +145,8 @@ class _Pipeline:
         assert self._run.checkpoint is not None
         looks = self.timed("reid", self._run.checkpoint, self.timed("crops", _crops, image, found))
         if self._border > 0:
-            looks[is_cut_off(found.xyxy, *image.shape[:2], self._border)] = 0  # which trackers take for unknown
+            height, width = image.shape[:2]
+            looks[is_cut_off(found.xyxy, height, width, self._border)] = 0  # which trackers take for unknown
         return Detections(found.xyxy, found.confidence, found.class_id, looks)
 
     def timed(self, stage: str, work: Callable[..., Any], *arguments: Any) -> Any:

@@ -244,10 +244,11 @@ def test_looks_of_people_whom_the_border_cuts_off_are_not_taken(
 ) -> None:
     weights = tmp_path / "w.onnx"
     weights.write_bytes(b"weights")
-    taken = []
+    taken: list[tuple[Any, Any]] = []
 
     class Spy(ReidSort):
         def update(self, detections: Detections, frame: np.ndarray | None = None) -> Tracks:
+            assert detections.embeddings is not None
             taken.append((detections.xyxy, detections.embeddings.any(axis=1)))
             return super().update(detections, frame)
 
