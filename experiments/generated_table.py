@@ -10,17 +10,17 @@ from experiments.generated_plan import NONE, Plan
 from reid.records import require_one_protocol
 
 BEGIN, END = "<!-- generated images: begin -->", "<!-- generated images: end -->"
-# Name in the table, what quality.json calls it, factor.
+# Name in the table, what quality.json calls it.
 _QUALITY = (
-    ("Frechet", ("generated", "frechet"), 1.0),
-    ("KID x1000", ("generated", "kid"), 1000.0),
-    ("precision", ("generated", "precision"), 1.0),
-    ("recall", ("generated", "recall"), 1.0),
-    ("coverage", ("generated", "coverage"), 1.0),
-    ("diversity", ("generated", "diversity"), 1.0),
-    ("identities covered", ("modes", "identities", "covered"), 1.0),
-    ("of its group", ("conditions", "agreement"), 1.0),
-    ("nearer than 1 % of test", ("leak", "closer_than_test", "hundredth"), 1.0),
+    ("Frechet", ("generated", "frechet")),
+    ("KID", ("generated", "kid")),
+    ("precision", ("generated", "precision")),
+    ("recall", ("generated", "recall")),
+    ("coverage", ("generated", "coverage")),
+    ("diversity", ("generated", "diversity")),
+    ("identities covered", ("modes", "identities", "covered")),
+    ("of its group", ("conditions", "agreement")),
+    ("nearer than 1 % of test", ("leak", "closer_than_test", "hundredth")),
 )
 # (model, arm) -> seed -> score record
 Scores = dict[tuple[str, str], dict[int, dict[str, Any]]]
@@ -60,7 +60,7 @@ def quality_table(folder: Path, models: Sequence[str]) -> str:
 
     The last row is real test images, of other people, against the training images. An empty text without results.
     """
-    lines = ["| images | seeds | " + " | ".join(name for name, _, _ in _QUALITY) + " |"]
+    lines = ["| images | seeds | " + " | ".join(name for name, _ in _QUALITY) + " |"]
     lines.append("|---" * (len(_QUALITY) + 2) + "|")
     yardstick: list[dict[str, Any]] = []
     for model in models:
@@ -69,29 +69,26 @@ def quality_table(folder: Path, models: Sequence[str]) -> str:
         if not records:
             continue
         yardstick = max(yardstick, records, key=len)
-        cells = [_quality_cell(records, keys, factor) for _, keys, factor in _QUALITY]
+        cells = [_quality_cell(records, keys) for _, keys in _QUALITY]
         seeds = ", ".join(str(record["seed"]) for record in records)
         lines.append(f"| {model} | {seeds} | {' | '.join(cells)} |")
     if not yardstick:
         return ""
-    cells = [
-        _quality_cell(yardstick, ("test", *keys[1:]), factor) if keys[0] == "generated" else ""
-        for _, keys, factor in _QUALITY
-    ]
+    cells = [_quality_cell(yardstick, ("test", *keys[1:])) if keys[0] == "generated" else "" for _, keys in _QUALITY]
     lines.append(
         f"| real test images | {', '.join(str(record['seed']) for record in yardstick)} | {' | '.join(cells)} |"
     )
     return "\n".join(lines)
 
 
-def _quality_cell(records: Sequence[dict[str, Any]], keys: Sequence[str], factor: float) -> str:
+def _quality_cell(records: Sequence[dict[str, Any]], keys: Sequence[str]) -> str:
     values = []
     for record in records:
         value: Any = record["scores"]
         for key in keys:
             value = value.get(key) if isinstance(value, dict) else None
         if value is not None:
-            values.append(factor * value)
+            values.append(value)
     if not values:
         return ""
     mean, spread = mean_and_spread(values)

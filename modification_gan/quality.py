@@ -203,10 +203,10 @@ def judge(config: QualityConfig, data: ReIDDataset, console: Console) -> tuple[d
 
 def lines_of(scores: dict[str, Any]) -> list[str]:
     """Returns the scores in words."""
-    lines = [f"{'':11}{'images':>7} {'Frechet':>9} {'KID x1000':>16} {'precision':>9} {'recall':>7} {'coverage':>8}"]
+    lines = [f"{'':11}{'images':>7} {'Frechet':>9} {'KID':>16} {'precision':>9} {'recall':>7} {'coverage':>8}"]
     for name in ("generated", "test"):
         one = scores[name]
-        kid = f"{1000 * one['kid']:.2f} ± {1000 * one['kid_spread']:.2f}"
+        kid = f"{one['kid']:.4f} ± {one['kid_spread']:.4f}"
         shares = f"{one['precision']:9.3f} {one['recall']:7.3f} {one['coverage']:8.3f}"
         lines.append(f"{name:11}{one['images']:7d} {one['frechet']:9.4f} {kid:>16} {shares}")
     lines.append(

@@ -126,7 +126,7 @@ def test_what_is_done_is_skipped_and_the_table_is_written(
     assert "| none |  | 0, 1 | 45.0 ± 7.1 |" in text and "| dcgan | lsro | 0, 1 | 50.5 ± 7.8 |" in text
     assert "+5.5 ± 0.7 | helps |" in text and "-5.5 ± 0.7 | **harms** |" in text
     assert "+0.0 ± 0.0 | no clear difference |" in text and "Worlds (medium) of 64 training people" in text
-    assert "| dcgan | 0, 1 | 0.100 ± 0.000 | 2.000 ± 0.000 | 0.500" in text
+    assert "| dcgan | 0, 1 | 0.100 ± 0.000 | 0.002 ± 0.000 | 0.500" in text
     assert "| real test images | 0, 1 | 0.700 ± 0.000 |" in text
     assert read_records(tmp_path / "runs") == ([], [])  # they have a table of their own
     with pytest.raises(ValueError, match="made by another command"):
