@@ -9,7 +9,7 @@ from tracking.deepocsort import DeepOcSort, DeepOcSortOptions
 from tracking.deepsort import DeepSort, DeepSortOptions
 from tracking.ocsort import OcSort, OcSortOptions
 from tracking.reidsort import ReidSort
-from tracking.reidsort_options import ReidSortOptions
+from tracking.reidsort_options import OfflineReidSortOptions, ReidSortOptions
 from tracking.sort import Sort, SortOptions
 from tracking.strongsort import StrongSort, StrongSortOptions
 from tracking.tracks import Tracker
@@ -22,9 +22,10 @@ TRACKERS: dict[str, tuple[type[Any], type[Any]]] = {
     "deepsort": (DeepSort, DeepSortOptions),
     "ocsort": (OcSort, OcSortOptions),
     "reidsort": (ReidSort, ReidSortOptions),
+    "reidsort++": (ReidSort, OfflineReidSortOptions),  # and the offline steps that `tracking.offline` lists for it
     "sort": (Sort, SortOptions),
     "strongsort": (StrongSort, StrongSortOptions),
-    "strongsort++": (StrongSort, StrongSortOptions),  # and the offline steps that `tracking.offline` lists for it
+    "strongsort++": (StrongSort, StrongSortOptions),  # likewise
 }
 
 

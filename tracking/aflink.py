@@ -269,13 +269,22 @@ def _train(
     """Returns the trained network and its accuracy on the training pairs in the last epoch."""
     import torch
 
+    # Weights and dropout draw from the seed alone, and leave the caller's random numbers as they were.
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config.seed)
+        return _train_seeded(config, pairs, rng)
+
+
+def _train_seeded(
+    config: AfLinkConfig, pairs: list[tuple[np.ndarray, np.ndarray, int]], rng: np.random.Generator
+) -> tuple[Any, float]:
+    import torch
+
     from tracking.aflink_network import AfLinkNetwork
 
     before, after = encode_pairs([pair[0] for pair in pairs], [pair[1] for pair in pairs])
     target = torch.tensor([pair[2] for pair in pairs])
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(config.seed)
-        network = AfLinkNetwork()
+    network = AfLinkNetwork()
     weight = len(target) / (2 * torch.bincount(target, minlength=2).float())
     criterion = torch.nn.CrossEntropyLoss(weight)
     optimiser = torch.optim.Adam(network.parameters(), lr=config.learning_rate)

@@ -153,7 +153,7 @@ def track(job: TrackJob) -> TrackedSequence:
     with progress_bar(f"{job.title} {job.work.name}", len(frames), job.quiet) as advance:
         tracked = track_sequence(job.tracker, job.detections, frames, progress=advance, motions=motions)
     with one_blas_thread():
-        return refine(tracked, job.detections.embeddings, job.offline)
+        return refine(tracked, job.detections, job.offline)
 
 
 def _motions(job: TrackJob, frames: list[int]) -> np.ndarray:

@@ -34,8 +34,8 @@ class Mot16BenchmarkConfig(TrackerFlags, OfflineFlags):
         detector_overlap: hog, yolo: of boxes with a higher IoU only the most confident one stays.
         detections: Folder of sequence folders with det/det.txt, folder of DeepSORT .npy files, or one such file; the
             sequences' own det/det.txt when left out.
-        tracking_method: Trackers, one or more: botsort, bytetrack, deepocsort, deepsort, ocsort, reidsort, sort,
-            strongsort, strongsort++.
+        tracking_method: Trackers, one or more: botsort, bytetrack, deepocsort, deepsort, ocsort, reidsort,
+            reidsort++, sort, strongsort, strongsort++.
         tracker_options: YAML file of options, tracker -> option -> value, as python -m tracking.tune writes it. What
             the command line says itself wins; detections below either min_confidence are ignored.
         reid: Checkpoints (.safetensors, .onnx, or zoo:NAME) that embed the crops; features in .npy files give way to

@@ -41,7 +41,8 @@ class Run:
     @property
     def appearance(self) -> bool:
         """Whether it takes embeddings, online or offline."""
-        return bool(getattr(self.tracker.options, "appearance", False)) or self.offline.link == "looks"
+        online = bool(getattr(self.tracker.options, "appearance", False))
+        return online or self.offline.link == "looks" or self.offline.cut_tracks
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -72,9 +73,11 @@ def build_trackers(config: Mot16BenchmarkConfig) -> dict[str, Tracker]:
         if not any(option in names for names in allowed.values()):
             flag = "--no-appearance" if option == "appearance" else f"--{option.replace('_', '-')}"
             raise ValueError(f"{flag}: not an option of {', '.join(methods)}")
-    if config.reid and not config.appearance and config.link != "looks":
+    offline = [offline_options(method, config) for method in methods]
+    looks_later = any(steps.link == "looks" or steps.cut_tracks for steps in offline)
+    if config.reid and not config.appearance and not looks_later:
         raise ValueError("--reid with --no-appearance: the checkpoint would not be used; give one of them")
-    if config.reid and not any("appearance" in names for names in allowed.values()) and config.link != "looks":
+    if config.reid and not any("appearance" in names for names in allowed.values()) and not looks_later:
         raise ValueError(f"--reid: none of {', '.join(methods)} uses appearance")
     filed = _filed_options(config)
     return {
@@ -163,12 +166,15 @@ def ablation_runs(base: Run, images: bool, embeddings: bool) -> Iterator[Run]:
         else:
             tracker: Tracker = tracker_class(replace(base.tracker.options, **{name: value}))
             yield replace(base, label=_label(base, flag), tracker=tracker, switched=flag)
-    steps = [("link", value) for value in LINKS] + [("interpolation", value) for value in INTERPOLATIONS]
+    steps: list[tuple[str, Any]] = [
+        (name, value) for name in ("cut_tracks", "take_leftover") for value in (True, False)
+    ]
+    steps += [("link", value) for value in LINKS] + [("interpolation", value) for value in INTERPOLATIONS]
     for name, value in steps:
         flag = _flag(name, value)
         if value == getattr(base.offline, name):
             continue
-        if value == "looks" and not embeddings:
+        if (value == "looks" or (name == "cut_tracks" and value)) and not embeddings:
             print(f"note: {flag} is not tried: there are no embeddings", file=sys.stderr)
         else:
             options: Mapping[str, Any] = {name: value}

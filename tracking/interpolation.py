@@ -8,41 +8,65 @@ from scipy.linalg import cho_factor, cho_solve
 from tracking.runner import TrackedSequence
 
 WINDOW = 600  # longest piece of a trajectory that is smoothed at once: the work grows with the cube
+VELOCITY_ROWS = 10  # boxes on each side of a gap that tell a velocity
 NOISE = 1e-10  # variance of a measurement in that of the signal, what the authors' regression takes
 
 
-def fill_gaps(tracked: TrackedSequence, max_gap: int = 20) -> TrackedSequence:
+def fill_gaps(
+    tracked: TrackedSequence, max_gap: int = 20, long_gap: int = 0, max_detour: float = 1.0
+) -> TrackedSequence:
     """Returns the tracks with boxes on straight lines where a track is missing.
 
     Args:
         tracked: Of one sequence, each identity at most once a frame.
         max_gap: Gaps of fewer than this many frames, from one box to the next, are filled; the paper takes 20.
+        long_gap: Gaps of fewer frames than this are filled, too, where the track plainly goes on: its box keeps its
+            height (by a quarter), and either hardly moves or moves as the velocities on both sides foretell.
+        max_detour: What "hardly" and "as foretold" leave open there, in widths of the box.
 
     Returns:
         Sorted by identity, then frame. A filled box takes the confidence in line, too, and no detection.
     """
-    order = np.lexsort((tracked.frame, tracked.track_id))
-    frame, track_id = tracked.frame[order], tracked.track_id[order]
+    tracked = tracked.only(np.lexsort((tracked.frame, tracked.track_id)))
+    frame, track_id, xywh, confidence = tracked.frame, tracked.track_id, tracked.xywh, tracked.confidence
     step = np.diff(frame)
-    gaps = np.flatnonzero((np.diff(track_id) == 0) & (step > 1) & (step < max_gap))
+    inside = (np.diff(track_id) == 0) & (step > 1)
+    gaps = np.flatnonzero(inside & (step < max_gap))
+    longer = np.flatnonzero(inside & (step >= max_gap) & (step < long_gap))
+    gaps = np.sort(np.concatenate([gaps, longer[_goes_on(tracked, longer, max_detour)]]))
     missing = step[gaps] - 1
     before = np.repeat(gaps, missing)
     position = np.arange(missing.sum()) - np.repeat(np.cumsum(missing) - missing, missing) + 1
     share = position / step[before]
-    xywh, confidence = tracked.xywh[order], tracked.confidence[order]
-    new_xywh = xywh[before] + share[:, None] * (xywh[before + 1] - xywh[before])
-    new_confidence = confidence[before] + share * (confidence[before + 1] - confidence[before])
-    all_frames = np.concatenate([frame, frame[before] + position])
-    all_ids = np.concatenate([track_id, track_id[before]])
-    final = np.lexsort((all_frames, all_ids))
-    return replace(
-        tracked,
-        frame=all_frames[final],
-        track_id=all_ids[final],
-        xywh=np.concatenate([xywh, new_xywh])[final],
-        confidence=np.concatenate([confidence, new_confidence])[final],
-        detection=np.concatenate([tracked.detection[order], np.full(len(before), -1)])[final],
+    filled = tracked.with_boxes(
+        frame[before] + position,
+        track_id[before],
+        xywh[before] + share[:, None] * (xywh[before + 1] - xywh[before]),
+        confidence[before] + share * (confidence[before + 1] - confidence[before]),
+        np.full(len(before), -1),
     )
+    return filled.only(np.lexsort((filled.frame, filled.track_id)))
+
+
+def _goes_on(tracked: TrackedSequence, gaps: np.ndarray, max_detour: float) -> np.ndarray:
+    """Returns which gaps, each named by the row before it, a track crosses plainly, bool (N,); rows are in order."""
+    frame, track_id, xywh = tracked.frame, tracked.track_id, tracked.xywh
+    feet = xywh[:, :2] + xywh[:, 2:] * [0.5, 1.0]
+    rows = np.arange(len(frame))
+    ends = np.flatnonzero(np.diff(track_id)) if len(frame) else np.empty(0, np.int64)
+    first = np.concatenate([[0], ends + 1])[np.searchsorted(ends, rows)]
+    last = np.concatenate([ends, [len(frame) - 1]])[np.searchsorted(ends, rows)]
+    after = gaps + 1
+    earlier, later = np.maximum(gaps - VELOCITY_ROWS, first[gaps]), np.minimum(after + VELOCITY_ROWS, last[after])
+    step = (frame[after] - frame[gaps])[:, None]
+    velocity = (feet[gaps] - feet[earlier]) / np.maximum(frame[gaps] - frame[earlier], 1)[:, None]
+    velocity_after = (feet[later] - feet[after]) / np.maximum(frame[later] - frame[after], 1)[:, None]
+    way = feet[after] - feet[gaps]
+    detour = np.maximum(np.abs(step * velocity - way), np.abs(step * velocity_after - way)).max(axis=1)
+    error = np.minimum(detour, np.abs(way).max(axis=1))
+    low, high = np.minimum(xywh[gaps, 3], xywh[after, 3]), np.maximum(xywh[gaps, 3], xywh[after, 3])
+    goes_on: np.ndarray = (error < max_detour * 0.5 * (xywh[gaps, 2] + xywh[after, 2])) & (low > 0.75 * high)
+    return goes_on
 
 
 def smooth(tracked: TrackedSequence, tau: float = 10.0) -> TrackedSequence:

@@ -78,10 +78,18 @@ def link_by_looks(
 
 def different_people(tracklets: Tracklets) -> np.ndarray:
     """Returns the probability (T, T) that the looks of two tracks belong to two people; 1 where one has no look."""
+    assert tracklets.look is not None
+    known = np.asarray(tracklets.look.any(axis=1))
+    different = calibrate_looks(tracklets).different(cosine_distance(tracklets.look, tracklets.look))
+    different[~known] = 1
+    different[:, ~known] = 1
+    return different
+
+
+def calibrate_looks(tracklets: Tracklets) -> LookCalibration:
+    """Learns what distances mean in a sequence: both halves of a track are one person, tracks seen at once are two."""
     assert tracklets.look is not None and tracklets.halves is not None
-    look = tracklets.look
-    distance = cosine_distance(look, look)
-    known = np.asarray(look.any(axis=1))
+    known = np.asarray(tracklets.look.any(axis=1))
     calibration = LookCalibration()
     long: np.ndarray = known & (tracklets.last - tracklets.first >= 2 * VELOCITY_FRAMES)
     same = 1 - np.einsum("td,td->t", tracklets.halves[0], tracklets.halves[1])
@@ -89,11 +97,8 @@ def different_people(tracklets: Tracklets) -> np.ndarray:
         tracklets.first[None] <= tracklets.last[:, None]
     )
     pairs = np.triu(together & known[:, None] & known[None], 1)
-    calibration.learn(same[long], distance[pairs])
-    different = calibration.different(distance)
-    different[~known] = 1
-    different[:, ~known] = 1
-    return different
+    calibration.learn(same[long], cosine_distance(tracklets.look, tracklets.look)[pairs])
+    return calibration
 
 
 def jaccard_distance(distance: np.ndarray, count: int = 6) -> np.ndarray:

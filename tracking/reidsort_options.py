@@ -83,3 +83,11 @@ class ReidSortOptions:
         require_count("n_init", self.n_init, 1)
         for name in ("max_age", "gallery_age", "coast", "coast_hidden"):
             require_count(name, getattr(self, name), 0)
+
+
+@dataclass(frozen=True)
+class OfflineReidSortOptions(ReidSortOptions):
+    """The same where gaps are filled afterwards, by what came later: nobody who is not seen is returned."""
+
+    coast: int = 0
+    coast_hidden: int = 0

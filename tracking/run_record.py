@@ -85,7 +85,7 @@ def run_again(
     frames = run.frames.tolist()
     decisions, progress = record_decisions(tracker, frames) if log else (None, None)
     tracked = track_sequence(tracker, run.detections, frames, images if run.uses_images else None, progress)
-    return refine(tracked, run.detections.embeddings, run.offline), decisions
+    return refine(tracked, run.detections, run.offline), decisions
 
 
 def with_detections(run: RunRecord, detections: SequenceDetections) -> RunRecord:

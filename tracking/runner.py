@@ -3,7 +3,7 @@
 import os
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -32,6 +32,30 @@ class TrackedSequence:
     detection: np.ndarray
     seconds: float
     frames: int
+
+    def only(self, rows: np.ndarray) -> "TrackedSequence":
+        """Returns these boxes, by index or mask."""
+        return replace(
+            self,
+            frame=self.frame[rows],
+            track_id=self.track_id[rows],
+            xywh=self.xywh[rows],
+            confidence=self.confidence[rows],
+            detection=self.detection[rows],
+        )
+
+    def with_boxes(
+        self, frame: np.ndarray, track_id: np.ndarray, xywh: np.ndarray, confidence: np.ndarray, detection: np.ndarray
+    ) -> "TrackedSequence":
+        """Returns these boxes after its own; arrays as its own."""
+        return replace(
+            self,
+            frame=np.concatenate([self.frame, frame]),
+            track_id=np.concatenate([self.track_id, track_id]),
+            xywh=np.concatenate([self.xywh, xywh]),
+            confidence=np.concatenate([self.confidence, confidence]),
+            detection=np.concatenate([self.detection, detection]),
+        )
 
     def write(self, path: str | os.PathLike[str]) -> None:
         """Writes the MOT result file."""

@@ -26,8 +26,8 @@ class TuneConfig(TrackerFlags, OfflineFlags):
     Attributes:
         out: Folder for options.yaml (for --tracker-options of the benchmark), result.json, tuning.md, history.png,
             study.journal, from which the run goes on, and the cache.
-        tracking_method: The tracker: botsort, bytetrack, deepocsort, deepsort, ocsort, reidsort, sort, strongsort or
-            strongsort++.
+        tracking_method: The tracker: botsort, bytetrack, deepocsort, deepsort, ocsort, reidsort, reidsort++, sort,
+            strongsort or strongsort++.
         trials: How many in all, those of earlier runs included.
         seed: Of the trials.
         objective: What is made as high as possible, over all sequences tuned on: HOTA, IDF1, MOTA, or their mean.

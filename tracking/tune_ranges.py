@@ -35,6 +35,20 @@ class Choice:
 Range = Span | Choice
 FLAG = Choice((False, True))
 
+_REIDSORT: dict[str, Range] = {
+    "high_confidence": Span(0.1, 0.8),
+    "new_confidence": Span(0.1, 0.9),
+    "max_duplicate": Span(0.4, 1.0),
+    "appearance_weight": Span(0.2, 0.9),
+    "max_different": Span(0.5, 1.0),
+    "max_cost": Span(0.3, 0.9),
+    "min_iou": Span(0.05, 0.6),
+    "max_reentry": Span(0.0001, 0.1, logarithmic=True),
+    "reentry_speed": Span(0.02, 0.5, logarithmic=True),
+    "n_init": Span(1, 5),
+    "max_age": Span(10, 150),
+    "coast_hidden": Span(0, 40),
+}
 _STRONGSORT: dict[str, Range] = {
     "min_confidence": Span(0.0, 0.8),
     "max_cosine": Span(0.05, 0.9),
@@ -77,20 +91,8 @@ RANGES: dict[str, dict[str, Range]] = {
         "gallery_size": Span(5, 200, logarithmic=True),
     },
     "ocsort": _OCSORT,
-    "reidsort": {
-        "high_confidence": Span(0.1, 0.8),
-        "new_confidence": Span(0.1, 0.9),
-        "max_duplicate": Span(0.4, 1.0),
-        "appearance_weight": Span(0.2, 0.9),
-        "max_different": Span(0.5, 1.0),
-        "max_cost": Span(0.3, 0.9),
-        "min_iou": Span(0.05, 0.6),
-        "max_reentry": Span(0.0001, 0.1, logarithmic=True),
-        "reentry_speed": Span(0.02, 0.5, logarithmic=True),
-        "n_init": Span(1, 5),
-        "max_age": Span(10, 150),
-        "coast_hidden": Span(0, 40),
-    },
+    "reidsort": _REIDSORT,
+    "reidsort++": {name: span for name, span in _REIDSORT.items() if name != "coast_hidden"},
     "sort": {
         "min_confidence": Span(0.0, 0.8),
         "min_iou": Span(0.05, 0.6),
@@ -115,6 +117,7 @@ NEEDS: dict[str, tuple[tuple[str, bool], ...]] = {
 OWN_NEEDS: dict[str, dict[str, tuple[tuple[str, bool], ...]]] = {
     "botsort": {"max_iou_distance": (("appearance", True),)},
     "reidsort": {"min_iou": (("second_stage", True),)},
+    "reidsort++": {"min_iou": (("second_stage", True),)},
 }
 
 

@@ -255,6 +255,7 @@ def test_ablation_switches_each_flag_in_turn(data: Path, tmp_path: Path, capsys)
     switched = {label.removeprefix("strongsort") for label in records}
     wanted = {"", "-no-appearance", "-no-ema", "-no-motion-cost", "-nsa-released", "-nsa-off", "-cascade"}
     wanted |= {"-camera-motion", "-link-looks", "-link-aflink", "-interpolation-linear", "-interpolation-gaussian"}
+    wanted |= {"-cut-tracks", "-take-leftover"}
     assert {label.replace("--", "-") for label in switched} == wanted
     base = records["strongsort"]["scores"]
     assert records["strongsort-no-ema"]["scores"]["options"]["ema"] is False and base["options"]["ema"] is True
@@ -269,7 +270,13 @@ def test_ablation_switches_each_flag_in_turn(data: Path, tmp_path: Path, capsys)
     assert f"| {difference:+.2f} [" in row and row.count("[") == 4
     one = {"sequences": ("MOT17-04-SDP",), "resamples": 20, "seed": 3, "tracking_method": ("strongsort",)}
     other = run_benchmark(settings(data, tmp_path / "x", ablate="sort", **one))
-    assert list(other) == ["sort", "sort-link-aflink", "sort-interpolation-linear", "sort-interpolation-gaussian"]
+    assert list(other) == [
+        "sort",
+        "sort-take-leftover",
+        "sort-link-aflink",
+        "sort-interpolation-linear",
+        "sort-interpolation-gaussian",
+    ]
     assert other["sort"]["seed"] == 3 and "one sequence has no interval" in capsys.readouterr().out
 
 

@@ -15,6 +15,7 @@ from tracking.offline import OfflineOptions
 from tracking.runner import track_sequence
 from tracking.sources import SequenceDetections
 from tracking.track_video import _Pipeline
+from tracking.track_video_options import TrackVideoConfig
 
 
 def threads() -> int:
@@ -77,7 +78,9 @@ def test_a_video_bounds_the_tracker_alone() -> None:
         detector_saw.append(threads())
         return source().at(1)
 
-    pipeline = _Pipeline(detector, Run("sort", "sort", spy, OfflineOptions()), 0.1)
+    pipeline = _Pipeline(
+        detector, Run("sort", "sort", spy, OfflineOptions()), TrackVideoConfig(source="v.mp4", save_txt=Path("v.txt"))
+    )
     assert [len(pipeline(number, np.zeros((60, 60, 3), np.uint8))) for number in (1, 2)] == [1, 1]
     assert spy.seen == [1, 1] and detector_saw == [2, 2]
 

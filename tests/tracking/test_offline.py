@@ -11,7 +11,10 @@ from sklearn.gaussian_process.kernels import RBF
 from tracking.interpolation import NOISE, fill_gaps, smooth
 from tracking.linking import LinkOptions, jaccard_distance, link_by_looks
 from tracking.offline import OfflineFlags, OfflineOptions, offline_options, refine
+from tracking.recovery import RecoveryOptions, recover_detections
 from tracking.runner import TrackedSequence
+from tracking.sources import SequenceDetections
+from tracking.splitting import SplitOptions, split_by_looks
 
 
 def tracked(rows: list[tuple], detection: list[int] | None = None) -> TrackedSequence:
@@ -21,6 +24,15 @@ def tracked(rows: list[tuple], detection: list[int] | None = None) -> TrackedSeq
     met = np.arange(count) if detection is None else np.array(detection)
     return TrackedSequence(
         table[:, 0].astype(int), table[:, 1].astype(int), table[:, 2:], np.full(count, 0.9), met, 1.0, 100
+    )
+
+
+def detections(rows: list[tuple], embeddings: np.ndarray | None = None, length: int = 200) -> SequenceDetections:
+    """The boxes of such rows as detections, ordered by frame."""
+    table = np.array(rows, float).reshape(-1, 6)
+    table = table[np.argsort(table[:, 0], kind="stable")]
+    return SequenceDetections(
+        "S", table[:, 0].astype(int), table[:, 2:], np.full(len(table), 0.3), embeddings, length, 0
     )
 
 
@@ -38,6 +50,77 @@ def test_gaps_are_filled_on_straight_lines() -> None:
     assert (filled.track_id == 3).sum() == 2  # a gap of 20 frames is not below 20
     assert (fill_gaps(tracked(rows), max_gap=21).track_id == 3).sum() == 21
     assert len(fill_gaps(tracked([]), 20).frame) == 0
+
+
+def test_long_gaps_are_filled_where_the_track_plainly_goes_on() -> None:
+    before = walk(1, 1, 20)
+    cases = {
+        "as foretold": (walk(1, 60, 80), True),
+        "he stood still": (walk(1, 60, 80, x=-72.0), True),
+        "somewhere else": (walk(1, 60, 80, x=300.0), False),
+        "another height": ([(f, 1, 2.0 * f, 0, 40, 60) for f in range(60, 81)], False),
+        "too long": (walk(1, 150, 170), False),
+    }
+    for name, (after, goes_on) in cases.items():
+        filled = fill_gaps(tracked([*before, *after]), max_gap=10, long_gap=100)
+        assert (len(filled.frame) > len(before) + len(after)) == goes_on, name
+    away = tracked([*before, *walk(1, 60, 80, x=100.0)])
+    assert len(fill_gaps(away, 10, 100, max_detour=3.0).frame) > len(fill_gaps(away, 10, 100, max_detour=0.5).frame)
+    mixed = tracked([*before, *walk(1, 24, 30), *walk(2, 1, 3), *walk(2, 40, 41)])
+    expected = fill_gaps(mixed, 10)
+    np.testing.assert_array_equal(fill_gaps(mixed, 10, 11).xywh, expected.xywh)  # nothing between both limits
+
+
+def test_a_track_is_cut_where_another_person_begins() -> None:
+    sequence = tracked([*walk(1, 1, 60), *walk(2, 1, 60, y=300)])
+    found = looks((0, 30), (2, 30), (1, 60))
+    cut = split_by_looks(sequence, found)
+    ids = cut.track_id[:60]
+    assert len(set(ids[:30])) == len(set(ids[30:])) == 1 and ids[0] != ids[30] and set(cut.track_id[60:]) == {2}
+    alone = split_by_looks(sequence, looks((0, 60), (1, 60)))
+    np.testing.assert_array_equal(alone.track_id, sequence.track_id)
+    for options in (SplitOptions(different=1.0), SplitOptions(min_length=31)):
+        np.testing.assert_array_equal(split_by_looks(sequence, found, options).track_id, sequence.track_id)
+    twice = split_by_looks(sequence, looks((0, 20), (2, 20), (0, 20), (1, 60)))
+    assert len(set(twice.track_id[:60])) == 3
+    blink = looks((0, 29), (2, 1), (0, 30), (1, 60))
+    assert set(split_by_looks(sequence, blink, SplitOptions(window=20)).track_id) == {1, 2}
+    blind = np.zeros_like(found)
+    np.testing.assert_array_equal(split_by_looks(sequence, blind).track_id, sequence.track_id)
+    assert len(split_by_looks(tracked([]), np.empty((0, 8))).frame) == 0
+
+
+def test_tracks_take_the_detections_that_were_left_over() -> None:
+    seen = [*walk(1, 1, 60), *walk(2, 1, 60, y=300)]
+    every = detections(seen)
+    order = {(f, y): row for row, (f, y) in enumerate(zip(every.frame.tolist(), every.xywh[:, 1].tolist()))}
+    kept = [row for row in seen if row[1] == 2 or 10 <= row[0] <= 20 or 30 <= row[0] <= 40]
+    sequence = tracked(kept, [order[row[0], row[3]] for row in kept])
+    full = recover_detections(sequence, every)
+    for identity in (1, 2):
+        rows = full.track_id == identity
+        assert sorted(full.frame[rows]) == list(range(1, 61))
+    np.testing.assert_array_equal(np.sort(full.detection), np.arange(120))
+    np.testing.assert_array_equal(full.xywh, every.xywh[full.detection])
+    assert full.confidence[full.detection == order[25, 0.0]] == 0.3
+    # Every option counts: gaps, ends, overlap and looks.
+    count = {
+        name: len(recover_detections(sequence, every, RecoveryOptions(**{name: value})).frame)
+        for name, value in (("max_gap", 5), ("ends", 0), ("min_iou", 0.999))
+    }
+    assert count["max_gap"] < 120 and count["ends"] < 120
+    other = looks((0, 120))
+    own = np.array([row for row in range(120) if every.xywh[row, 1] == 0 and not (10 <= every.frame[row] <= 40)])
+    other[own] = looks((3, len(own)))
+    other[every.xywh[:, 1] == 300] = looks((1, 60))
+    strangers = recover_detections(sequence, detections(seen, other))
+    assert sorted(strangers.frame[strangers.track_id == 1]) == list(range(10, 41))
+    assert recover_detections(tracked([]), every).frame.size == 0
+
+
+def test_short_tracks_are_dropped() -> None:
+    sequence = tracked([*walk(1, 1, 5), *walk(2, 1, 6)])
+    assert set(refine(sequence, detections([]), OfflineOptions(min_boxes=6)).track_id) == {2}
 
 
 def test_smoothing_equals_scikit_learn() -> None:
@@ -123,7 +206,16 @@ def test_flags_over_the_defaults_of_the_name() -> None:
     assert offline_options("strongsort++", OfflineFlags()) == OfflineOptions(link="aflink", interpolation="gaussian")
     own = offline_options("strongsort++", OfflineFlags(link="looks"))
     assert (own.link, own.interpolation) == ("looks", "gaussian")
-    values = {"link_gap": 5, "link_different": 0.2, "link_jaccard": 0.1, "fill_gap": 9, "smooth_tau": 3.0}
+    values = {
+        "cut_different": 0.3,
+        "fill_long_gap": 50,
+        "fill_detour": 2.0,
+        "link_gap": 5,
+        "link_different": 0.2,
+        "link_jaccard": 0.1,
+        "fill_gap": 9,
+        "smooth_tau": 3.0,
+    }
     values["aflink_weights"] = Path("x")
     for field in fields(OfflineFlags):
         if field.name in values:
@@ -131,8 +223,12 @@ def test_flags_over_the_defaults_of_the_name() -> None:
                 offline_options("sort", OfflineFlags(**{field.name: values[field.name]}))
     with pytest.raises(ValueError, match="link: got 'maybe', allowed: none, looks, aflink"):
         OfflineOptions(link="maybe")  # type: ignore[arg-type]
-    with pytest.raises(ValueError, match="embeddings: got None"):
-        refine(tracked(walk(1, 1, 5)), None, OfflineOptions(link="looks"))
+    for steps, reason in (({"link": "looks"}, "link is 'looks'"), ({"cut_tracks": True}, "cut_tracks is on")):
+        with pytest.raises(ValueError, match=f"embeddings: got None.*{reason}"):
+            refine(tracked(walk(1, 1, 5)), detections(walk(1, 1, 5)), OfflineOptions(**steps))
+    with pytest.raises(ValueError, match=r"--fill-detour: not used with .*--fill-long-gap 0"):
+        offline_options("sort", OfflineFlags(interpolation="linear", fill_detour=2.0))
+    assert offline_options("reidsort++", OfflineFlags(min_boxes=2)).min_boxes == 2
 
 
 def test_aflink_sees_pairs_from_the_end_of_the_first_and_refuses_other_files(tmp_path: Path) -> None:
@@ -164,7 +260,7 @@ def test_aflink_learns_who_walks_on(tmp_path: Path) -> None:
             lines.append(f"{frame},{person},{x:.1f},{y:.1f},30,80,1,1,1\n")
     (folder / "gt" / "gt.txt").write_text("".join(lines))
     out = tmp_path / "aflink.safetensors"
-    assert main(["--gt", str(tmp_path / "gt"), "--out", str(out), "--epochs", "3", "--pairs", "400"]) == 0
+    assert main(["--gt", str(tmp_path / "gt"), "--out", str(out), "--epochs", "12", "--pairs", "1500"]) == 0
     network = load_aflink(out)
     # Number 1 walks on as 2; number 3 begins where 1 would be, but comes from the other side.
     rows = [(f, 1, 3.0 * f, 50, 30, 80) for f in range(1, 31)] + [(f, 2, 3.0 * f, 50, 30, 80) for f in range(38, 70)]

@@ -87,6 +87,7 @@ CASES: dict[str, list] = {
         ({"dynamic_ema": False}, {"appearance_bonus": 5.0, "ema_momentum": 0.3}),
     ],
 }
+CASES["reidsort++"] = [{"max_age": 2}]
 CASES["strongsort++"] = [{"max_age": 2}]  # StrongSORT, tested as such; offline steps have tests of their own
 # The first needs a frame, the second is tested by the filter's state.
 ELSEWHERE = {"camera_motion", "re_update"}
@@ -114,7 +115,7 @@ def test_an_option_changes_the_outcome(crossing_crowd, defaults, name: str, case
 
 
 def test_no_option_is_forgotten() -> None:
-    for name in set(TRACKERS) - {"strongsort++"}:
+    for name in set(TRACKERS) - {"reidsort++", "strongsort++"}:
         tested = {key for case in CASES[name] for key in (case[0] if isinstance(case, tuple) else case)}
         tested |= OF_STRONGSORT if name == "strongsort" else set()
         assert set(tracker_options(name)) - ELSEWHERE == tested, name

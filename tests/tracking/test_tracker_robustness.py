@@ -98,7 +98,7 @@ def test_unknown_looks_count_as_no_look(name: str) -> None:
         assert skipped == 0
         tracks = tracker.update(detections)
         assert tracks.track_id.tolist() == [1]
-    memory = tracker._table.extra["look" if name == "reidsort" else "embedding"]
+    memory = tracker._table.extra["look" if name.startswith("reidsort") else "embedding"]
     np.testing.assert_allclose(memory.reshape(-1, 2)[0], [1, 0], atol=1e-6)
 
 
