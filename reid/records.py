@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 PROTOCOLS = ("inductive", "transductive")
+PACKAGES = ("experiments", "modification_gan", "reid", "synthetic_world", "tracking")  # of this repository
 TRACKLETS = "tracklets"  # the value of a record's "items"; without that key images were compared
 
 
@@ -63,7 +64,7 @@ def command_line() -> str:
     Folders of the machine that lead to the repository are nobody's business who reads a record.
     """
     spec = getattr(sys.modules["__main__"], "__spec__", None)
-    if spec is not None and spec.name.split(".")[0] in ("reid", "tracking", "synthetic_world", "experiments"):
+    if spec is not None and spec.name.split(".")[0] in PACKAGES:
         started = ["-m", spec.name.removesuffix(".__main__")]
     else:
         root, script = Path(__file__).resolve().parents[1], Path(sys.argv[0]).absolute()

@@ -3,6 +3,7 @@
 import argparse
 import sys
 import time
+from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
@@ -53,6 +54,8 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         if options.threads is not None and options.threads < 1:
             raise ValueError(f"threads: got {options.threads}, allowed: 1 or more")
+        if not Path(options.root).exists():  # neither a question of its layout, nor one to answer with a new world
+            raise FileNotFoundError(f"{options.root}: no such folder")
         name = detect(options.root) if options.dataset == "auto" else options.dataset
         data = DATASETS[name](options.root)
         report = check(data, options.threads)

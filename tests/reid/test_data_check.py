@@ -118,3 +118,12 @@ def test_command_line(market: Path, run_python: Callable[..., subprocess.Complet
     assert done.returncode == 2 and "missing query; expected" in done.stderr and "Traceback" not in done.stderr
     done = run_python("-m", "reid.data", "check", market, "--threads", 0, check=False)
     assert done.returncode == 2 and "threads: got 0" in done.stderr
+
+
+@pytest.mark.parametrize("more", [[], ["--dataset", "market1501"], ["--dataset", "world"]])
+def test_a_missing_folder_is_called_missing(
+    more: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    missing = tmp_path / "missing"
+    assert main(["check", str(missing), *more]) == 2
+    assert capsys.readouterr().err == f"error: {missing}: no such folder\n" and not missing.exists()

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from experiments.report import Results, reid_records, reid_rows
-from reid.records import by_protocol, command_line, require_one_protocol, score_record
+from reid.records import PACKAGES, by_protocol, command_line, require_one_protocol, score_record
 
 
 def record(protocol: str | None, **others: Any) -> dict[str, Any]:
@@ -80,3 +80,12 @@ def test_the_command_names_no_folder_of_the_machine(monkeypatch: pytest.MonkeyPa
     assert command_line() == "python -m reid.calibrate 'a b'"
     monkeypatch.setitem(sys.modules, "__main__", SimpleNamespace(__spec__=SimpleNamespace(name="reid.data.__main__")))
     assert command_line() == "python -m reid.data 'a b'"
+    spec = SimpleNamespace(name="modification_gan.quality")
+    monkeypatch.setitem(sys.modules, "__main__", SimpleNamespace(__spec__=spec))
+    assert command_line() == "python -m modification_gan.quality 'a b'"
+
+
+def test_the_modules_of_every_package_are_named() -> None:
+    root = Path(__file__).resolve().parents[2]
+    packages = {path.parent.name for path in root.glob("*/__init__.py")} - {"tests", "benchmarks"}
+    assert set(PACKAGES) == packages
