@@ -3,9 +3,11 @@
 import torch
 from torch import nn
 from torch.nn.utils.parametrizations import spectral_norm
+from torch.nn.utils.parametrize import is_parametrized
 
 MOST_STAGES = 5
 _WIDEST = 8  # DC-GAN's maps have 1, 2, 4 and 8 times the base channels
+_ITERATIONS = 15  # from vectors that nearly fit
 _NETWORKS = (nn.Conv2d, nn.ConvTranspose2d, nn.Linear, nn.Embedding)
 
 
@@ -64,6 +66,27 @@ def normalise_spectrum(network: nn.Module, random: torch.Generator) -> None:
         for module in list(network.modules()):
             if isinstance(module, _NETWORKS):
                 spectral_norm(module)
+
+
+@torch.no_grad()
+def refresh_spectrum(network: nn.Module) -> None:
+    """Finds the singular vectors of spectrally normalised weights anew, after something else has changed the weights.
+
+    Averages over steps are such a change: vectors that turned meanwhile average to ones shorter than 1, and weights
+    divided by what these measure are too large.
+
+    Args:
+        network: Its vectors are changed in place, not its weights.
+    """
+    for module in network.modules():
+        if is_parametrized(module, "weight"):
+            parts = module.parametrizations
+            assert isinstance(parts, nn.ModuleDict)
+            was_training = parts.training
+            parts.train()  # an iteration each time that the weight is read
+            for _ in range(_ITERATIONS):
+                getattr(module, "weight")  # noqa: B009
+            parts.train(was_training)
 
 
 def draw_weights(network: nn.Module, random: torch.Generator) -> None:

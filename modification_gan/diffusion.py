@@ -25,6 +25,7 @@ class Diffuser(nn.Module):
     """A U-Net that tells the noise in an image, and the way from noise to images with it.
 
     Sampling is DDIM without new noise (Song et al., arXiv 2010.02502), so that the first noise alone decides an image.
+    Deviation: the image that each step foresees is clipped to -1..1, as DDPM's code does.
     The U-Net is diffusers' `UNet2DModel` with three halvings of ngf, 2, 2 and 4 times ngf channels; with groups their
     vectors are added to those of the noise level.
 

@@ -23,8 +23,9 @@ class Discriminator(nn.Module):
 
     DC-GAN's (arXiv 1511.06434): convolutions of 4 x 4 with stride 2, leaky ReLU of slope 0.2, no normalisation at the
     first one. With groups the score has the inner product of the group's vector with the pooled last map added (the
-    projection discriminator of Miyato and Koyama, arXiv 1802.05637). Deviations: as those of `Generator`; the part
-    without a group is DC-GAN's last full-size convolution and not pooled, as people stand upright.
+    projection discriminator of Miyato and Koyama, arXiv 1802.05637). Deviations: as those of `Generator`; the map is
+    pooled by its mean, where that paper sums, so that the group counts alike at every size; the part without a group is
+    DC-GAN's last full-size convolution and not pooled, as people stand upright.
 
     Args:
         height: Rows of the images, a multiple of 32.
@@ -60,7 +61,6 @@ class Discriminator(nn.Module):
             nn.Conv2d(count, following, 4, stride=2, padding=1)
             for count, following in zip([3, *widths[:-1]], widths, strict=True)
         )
-        # A layer norm over the last map's few values would hide how strongly it answers; the first map has none.
         kinds: list[Norm] = ["none", *[norm] * (stages - 1)]
         self.norms = nn.ModuleList(_norm(kind, count) for kind, count in zip(kinds, widths, strict=True))
         self.attention = None if self._attentive is None else SelfAttention(widths[self._attentive])

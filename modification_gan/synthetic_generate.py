@@ -13,7 +13,7 @@ import torch
 from accelerate import Accelerator
 from rich.console import Console
 
-from modification_gan.diversity import DiversityWatch, fixed_groups, training_spread
+from modification_gan.diversity import CollapseError, DiversityWatch, fixed_groups, training_spread
 from modification_gan.generative_model import GenerativeModel
 from modification_gan.groups import Groups, build_groups
 from modification_gan.models import build_model
@@ -116,9 +116,16 @@ def _train(config: GenerateConfig, accelerator: Accelerator, files: RunFiles, sa
 
 def _sample(config: GenerateConfig, accelerator: Accelerator, files: RunFiles, say: Say) -> None:
     """Makes the images with the stored weights, so that whoever loads them makes the same ones."""
+    run, steps = config.run, config.optimisation.steps
+    if not files.weights.is_file():
+        raise CollapseError(
+            f"{files.out}: the images of no step were found to differ: none are made; another --seed?"
+        )
     source, card = load_source(files.weights)
-    run = config.run
+    if card.step < steps:
+        say(f"note: the images are of step {card.step} of {steps}, the last one whose samples were found to differ")
     facts = {
+        "step": card.step,
         "model": card.model,
         "options": card.config | {"num_images": run.num_images},
         "weights_sha256": file_sha256(files.weights),

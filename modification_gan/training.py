@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from accelerate import Accelerator
 
+from modification_gan.blocks import refresh_spectrum
 from modification_gan.diversity import DiversityWatch
 from modification_gan.generative_model import Batch, GenerativeModel, Turn
 from modification_gan.interruption import stop_requests
@@ -57,7 +58,8 @@ class Listeners:
     Attributes:
         row: Of losses: step, loss/<term>, images_per_second, and diversity where it was looked at.
         grid: Of a step and its images (B, 3, H, W) in -1..1 of the fixed noise.
-        good: Of a step whose state has been stored; the source holds the weights to keep meanwhile.
+        good: Of a step whose state has been stored, unless its samples are suspected of a collapse; the source holds
+            the weights to keep meanwhile.
     """
 
     row: Callable[[dict[str, float]], None]
@@ -127,7 +129,8 @@ class GenerativeTrainer:
             The step that it went on from, 0 for a new training.
 
         Raises:
-            FloatingPointError: When a loss is no longer finite; the message names step and loss.
+            FloatingPointError: When a loss, or a weight that is to be stored, is no longer finite; the message names
+                step and loss or weight.
             CollapseError: When the samples no longer differ.
             ValueError: When the state belongs to another training.
             InterruptedTraining: After Ctrl-C or a polite kill; the state of the last whole step is stored.
@@ -153,6 +156,8 @@ class GenerativeTrainer:
         source.eval()
         try:
             with contextlib.nullcontext() if self.average is None else self.average.applied(source):
+                if self.average is not None:
+                    refresh_spectrum(source)
                 yield source
         finally:
             source.train(was_training)
@@ -211,6 +216,8 @@ class GenerativeTrainer:
         if not (interrupted or any(due.values())):
             return
         row = self._row(step)  # before anything is stored, as it finds losses that are not finite
+        if interrupted or due["grid"] or due["state"]:
+            self._check_weights(step)
         if due["grid"] or due["state"]:
             images = self.preview()
             row["diversity"] = self.watch.diversity(images, self._groups)
@@ -242,6 +249,17 @@ class GenerativeTrainer:
         row["images_per_second"] = images / (time.perf_counter() - self._since)
         return row
 
+    def _check_weights(self, step: int) -> None:
+        """Raises a FloatingPointError when a step whose losses were finite has left weights that are not."""
+        weights = self.model.state_dict()
+        finite = torch.stack([tensor.isfinite().all() for tensor in weights.values()]).tolist()
+        bad = next((name for name, fine in zip(weights, finite, strict=True) if not fine), None)
+        if bad is not None:
+            raise FloatingPointError(
+                f"step {step}: the weights {bad!r} are no longer finite; the last good state is that of step "
+                f"{self._stored}; lower the learning rates"
+            )
+
     def _parts(self) -> dict[str, Any]:
         parts: dict[str, Any] = {"model": self.model}
         parts |= {f"optimizer/{name}": optimizer for name, optimizer in self.optimizers.items()}
@@ -251,8 +269,9 @@ class GenerativeTrainer:
         if self.accelerator.is_main_process:
             state = {name: part.state_dict() for name, part in self._parts().items()}
             self.states.save(state | {"step": step, "watch": dict(self.watch.state), "facts": self.facts}, 0, step)
-            with self.weights_to_keep():
-                self.listeners.good(step)
+            if not self.watch.state["low"]:  # between two low values the weights of before are the good ones
+                with self.weights_to_keep():
+                    self.listeners.good(step)
         self._stored = step
 
     def _load(self) -> int:

@@ -20,10 +20,10 @@ class VAEGAN(GenerativeModel):
     Similarity is half the squared distance of the discriminator's last map but one, summed over its values for the
     encoder, as in the paper.
     Deviations: the networks are those of DC-GAN here; the three turns of a step use the same images but new noise, one
-    after the other; distances are in units of the features' variance over the batch, where the paper's Gaussian has
-    variance 1, as spectral normalisation makes features small; the decoder's similarity is a mean over values, so that
-    its weight does not depend on the size of the images; augmentation is for scores, not for similarity; Adam in the
-    place of RMSProp; and what `DCGAN` lists.
+    after the other; decoded images and those made of noise count half each against the real ones; distances are in
+    units of the features' variance over the batch, where the paper's Gaussian has variance 1, as spectral normalisation
+    makes features small; the decoder's similarity is a mean over values, so that its weight does not depend on the size
+    of the images; augmentation is for scores, not for similarity; Adam in the place of RMSProp; and what `DCGAN` lists.
 
     Args:
         sizes: Of the networks.

@@ -10,6 +10,7 @@ import pytest
 import torch
 from accelerate import Accelerator
 from generation_runs import ALL_MODELS, generate, interrupt_at, same, small, weights, without_pictures
+from torch import nn
 
 from modification_gan.dcgan import DCGAN
 from modification_gan.diversity import CollapseError, DiversityWatch, fixed_groups, spread, training_spread
@@ -116,6 +117,18 @@ def test_a_collapse_is_said_and_ends_the_training(
     tiny_market: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     options = [*small("dcgan"), "--steps", 9, "--state-every", 1, "--num-images", 0]
+    with monkeypatch.context() as patch, pytest.raises(CollapseError, match=r"step 4: .*the generator has collapsed"):
+        patch.setattr(DCGAN, "losses", collapsing(3))
+        generate(tiny_market, tmp_path, *options, "--generator-lr", 0)
+    assert "WARNING: step 3" in capsys.readouterr().out
+    assert load_source(tmp_path / "model.safetensors")[1].step == 2
+    monkeypatch.setattr(DCGAN, "losses", collapsing(3))
+    generate(tiny_market, tmp_path, *options, "--generator-lr", 0, "--collapse-below", 0)
+    assert load_source(tmp_path / "model.safetensors")[1].step == 9
+
+
+def collapsing(step: int):  # type: ignore[no-untyped-def]
+    """Returns DC-GAN's losses of a generator that varies, and forgets its noise in a step."""
     losses, count = DCGAN.losses, []
 
     def collapse(self, turn, batch, random):  # type: ignore[no-untyped-def]
@@ -123,19 +136,67 @@ def test_a_collapse_is_said_and_ends_the_training(
         if len(count) == 1:  # the first weights make grey images
             for parameter in self.source.parameters():
                 torch.nn.init.normal_(parameter, 0, 0.5, generator=generator_for(0))
-        if len(count) == 2 * 3:  # in the third step the generator forgets its noise
+        if len(count) == 2 * step:
             torch.nn.init.zeros_(self.source.project.weight)
         return losses(self, turn, batch, random)
 
-    with monkeypatch.context() as patch, pytest.raises(CollapseError, match=r"step 4: .*the generator has collapsed"):
-        patch.setattr(DCGAN, "losses", collapse)
-        generate(tiny_market, tmp_path, *options, "--generator-lr", 0)
-    assert "WARNING: step 3" in capsys.readouterr().out
+    return collapse
+
+
+def test_a_collapse_in_the_end_leaves_the_images_of_before(
+    tiny_market: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = [*small("dcgan"), "--steps", 3, "--state-every", 1, "--num-images", 2, "--generator-lr", 0]
+    with monkeypatch.context() as patch:
+        patch.setattr(DCGAN, "losses", collapsing(3))
+        generate(tiny_market, tmp_path / "late", *options)
+    assert "note: the images are of step 2 of 3" in capsys.readouterr().out
+    assert json.loads((tmp_path / "late" / "card.json").read_text())["step"] == 2
+    monkeypatch.setattr(DCGAN, "losses", collapsing(1))
+    with pytest.raises(CollapseError, match="the images of no step were found to differ"):
+        generate(tiny_market, tmp_path / "early", *options, "--steps", 1, "--collapse-after", 0)
+
+
+def test_an_interruption_keeps_the_weights_of_before_a_suspected_collapse(
+    tiny_market: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(DCGAN, "losses", collapsing(4))
+    interrupt_at(monkeypatch, 5)
+    with pytest.raises(SystemExit):
+        options = [*small("dcgan"), "--steps", 8, "--state-every", 2, "--generator-lr", 0]
+        generate(tiny_market, tmp_path, *options)
     assert load_source(tmp_path / "model.safetensors")[1].step == 2
-    count.clear()
-    monkeypatch.setattr(DCGAN, "losses", collapse)
-    generate(tiny_market, tmp_path, *options, "--generator-lr", 0, "--collapse-below", 0)
-    assert load_source(tmp_path / "model.safetensors")[1].step == 9
+    assert sorted(path.name[-10:-3] for path in (tmp_path / "states").iterdir()) == ["0000002", "0000005"]
+
+
+def test_weights_that_are_not_finite_are_never_stored(
+    tiny_market: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    losses, count = DCGAN.losses, []
+
+    def spoil(self, turn, batch, random):  # type: ignore[no-untyped-def]
+        loss, terms = losses(self, turn, batch, random)
+        count.append(turn)
+        if len(count) == 8:  # the generator's fourth turn: its loss is finite, but not its gradient
+            loss = loss + (self.source.project.weight * 0).abs().sqrt().sum()
+        return loss, terms
+
+    monkeypatch.setattr(DCGAN, "losses", spoil)
+    with pytest.raises(FloatingPointError, match=r"step 4: the weights 'source\..* no longer finite; .* of step 2"):
+        generate(tiny_market, tmp_path, *small("dcgan"), "--steps", 8, "--state-every", 2)
+    assert load_source(tmp_path / "model.safetensors")[1].step == 2
+    assert [path.name[-10:-3] for path in (tmp_path / "states").iterdir()] == ["0000002"]
+
+
+def test_the_average_of_normalised_weights_is_normalised(tiny_market: Path, tmp_path: Path) -> None:
+    options = [*small("dcgan"), "--steps", 12, "--spectral-norm", "both", "--ema", "--ema-decay", 0.9]
+    generate(tiny_market, tmp_path, *options, "--generator-lr", 0.02, "--num-images", 0)
+    source = load_source(tmp_path / "model.safetensors")[0]
+    layers = [module for module in source.modules() if isinstance(module, (nn.Linear, nn.ConvTranspose2d))]
+    assert len(layers) == 5
+    for layer in layers:
+        weight = layer.weight if isinstance(layer, nn.Linear) else layer.weight.transpose(0, 1)
+        assert float(torch.linalg.svdvals(weight.detach().flatten(1))[0]) == pytest.approx(1, abs=0.02)
 
 
 def test_who_has_never_varied_is_given_time(tmp_path: Path) -> None:
