@@ -47,7 +47,7 @@ class ReidSortOptions:
     max_age: int = 60
     appearance: bool = True
     calibration: bool = True
-    appearance_weight: float = 0.6
+    appearance_weight: float = 0.75
     max_different: float = 0.95
     max_cost: float = 0.6
     gate: float = 9.5
@@ -60,8 +60,8 @@ class ReidSortOptions:
     gallery_age: int = 300
     max_reentry: float = 0.005
     reentry_speed: float = 0.15
-    coast: int = 1
-    coast_hidden: int = 15
+    coast: int = 2
+    coast_hidden: int = 8
     min_hidden: float = 0.4
 
     def __post_init__(self) -> None:
