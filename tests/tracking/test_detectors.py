@@ -184,6 +184,9 @@ def test_weights_are_known_by_their_content(tmp_path: Path) -> None:
     before = weights_digest(tmp_path / "net")
     (tmp_path / "net" / "a.xml").write_text("other")
     assert weights_digest(tmp_path / "net") != before
+    before = weights_digest(tmp_path / "net" / "a.xml")
+    (tmp_path / "net" / "a.bin").write_text("other weights of the same graph")
+    assert weights_digest(tmp_path / "net" / "a.xml") != before
     (tmp_path / "m.onnx").write_text("graph")
     alone = weights_digest(tmp_path / "m.onnx")
     (tmp_path / "m.onnx.data").write_text("weights")

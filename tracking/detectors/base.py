@@ -71,10 +71,10 @@ class DetectorOptions:
 def weights_digest(path: Path) -> str:
     """Returns 64 hexadecimal digits that change with the content of a weights file, or of any file of a folder.
 
-    An ONNX file with external weights counts together with its .data file.
+    An ONNX file with external weights counts together with its .data file, an OpenVINO .xml with its .bin.
     """
     if path.is_file():
-        beside = path.with_name(path.name + ".data")
+        beside = path.with_suffix(".bin") if path.suffix == ".xml" else path.with_name(path.name + ".data")
         files = [path, beside] if beside.is_file() else [path]
     else:
         files = sorted(file for file in path.rglob("*") if file.is_file())
