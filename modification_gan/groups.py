@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-from sklearn.cluster import KMeans
 
+from modification_gan.embedding import embed_crops
+from modification_gan.kmeans import fit_groups
 from reid.data.base import Sample
 from reid.data.crops import load_crops
 from reid.embedder import Embedder
@@ -16,7 +17,6 @@ from reid.histogram import ColourHistogram
 
 Kind = Literal["none", "embeddings", "colours", "identities", "cameras"]
 _CHUNK = 256  # images in memory at a time
-_STARTS = 4  # of k-means; the best one is kept
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,11 +49,11 @@ def build_groups(samples: Sequence[Sample], kind: Kind, count: int, ckpt: Path |
         kind: "embeddings" and "colours" are k-means of a re-ID network's embeddings or of colour histograms
             (`reid.histogram`); "identities" and "cameras" are the dataset's own; "none" makes no groups.
         count: Groups of k-means.
-        ckpt: The network, for "embeddings".
+        ckpt: The network, for "embeddings"; it must not have learnt from test images.
         seed: Of k-means.
 
     Raises:
-        ValueError: When the images do not make so many groups.
+        ValueError: When the images do not make so many groups, or the network has learnt from test images.
     """
     if kind == "none":
         return Groups(kind)
@@ -62,21 +62,19 @@ def build_groups(samples: Sequence[Sample], kind: Kind, count: int, ckpt: Path |
     if kind == "cameras":
         return _described(samples, kind, [sample.camid for sample in samples])
     features = _embeddings(samples, ckpt) if kind == "embeddings" else _colours(samples)
-    distinct = len(np.unique(features, axis=0))
-    if not 2 <= count <= distinct:
-        raise ValueError(f"groups: got {count}, allowed: 2 to {distinct}, the different training images")
-    means = KMeans(count, n_init=_STARTS, random_state=np.random.RandomState(seed % 2**32))
-    return _described(samples, kind, means.fit_predict(features.astype(np.float64)).tolist())
+    return _described(samples, kind, fit_groups(features, count, seed).labels_.tolist())
 
 
 def _described(samples: Sequence[Sample], kind: Kind, names: list[int]) -> Groups:
     values = sorted(set(names))
     numbers = {name: number for number, name in enumerate(values)}
     of_image = np.array([numbers[name] for name in names], np.int64)
+    people: list[Counter[int]] = [Counter() for _ in values]
+    for sample, group in zip(samples, of_image, strict=True):
+        people[group][sample.pid] += 1
     labels, shares = [], []
-    for group in range(len(values)):
-        pids = Counter(sample.pid for sample, own in zip(samples, of_image, strict=True) if own == group)
-        total = sum(pids.values())
+    for pids in people:
+        total = pids.total()
         labels.append({pid: pids[pid] / total for pid in sorted(pids)})
         shares.append(total / len(samples))
     return Groups(kind, of_image, tuple(labels), tuple(shares))
@@ -86,13 +84,10 @@ def _embeddings(samples: Sequence[Sample], ckpt: Path | None) -> np.ndarray:
     if ckpt is None:
         raise ValueError("ckpt: got none, allowed: a re-ID network, whose embeddings are grouped")
     embed = Embedder(ckpt)
-    size = (embed.preprocessing.height, embed.preprocessing.width)
-    parts = []
-    for start in range(0, len(samples), _CHUNK):
-        chunk = samples[start : start + _CHUNK]
-        cameras = [sample.camid for sample in chunk] if embed.needs_cameras else None
-        parts.append(embed(load_crops(chunk, size), cameras))
-    return np.concatenate(parts)
+    if embed.protocol != "inductive":
+        # Its groups would carry what it knows of query and gallery into the labels of a training.
+        raise ValueError(f"ckpt: {embed.name} has learnt from test images, allowed: networks that have not")
+    return embed_crops(embed, samples)
 
 
 def _colours(samples: Sequence[Sample]) -> np.ndarray:

@@ -4,9 +4,9 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.cluster import KMeans
 
 from modification_gan.distribution_distances import Rows
+from modification_gan.kmeans import fit_groups
 
 
 class ModeCoverage(NamedTuple):
@@ -71,11 +71,8 @@ def cluster_modes(
     Raises:
         ValueError: When the real images do not make so many groups.
     """
-    distinct = len(np.unique(real, axis=0))
-    if not 2 <= groups <= distinct:
-        raise ValueError(f"groups: got {groups}, allowed: 2 to {distinct}, the different real images")
-    means = KMeans(groups, n_init=4, random_state=np.random.RandomState(seed % 2**32))
-    return means.fit_predict(real.astype(np.float64)), means.predict(generated.astype(np.float64))
+    means = fit_groups(real, groups, seed)
+    return means.labels_, means.predict(generated.astype(np.float64))
 
 
 def mean_pair_distance(rows: Rows) -> float:

@@ -14,6 +14,7 @@ import numpy as np
 from rich.console import Console
 
 from modification_gan.distribution_distances import Rows, frechet_distance, kernel_distance_of_subsets
+from modification_gan.embedding import embed_crops
 from modification_gan.inception_distance import inception_distance
 from modification_gan.leak_check import LeakCheck, leak_check
 from modification_gan.mode_coverage import cluster_modes, mean_pair_distance, mode_coverage
@@ -21,7 +22,7 @@ from modification_gan.precision_recall import precision_recall
 from modification_gan.sample_sheet import choose_rows, draw_samples
 from reid.config import option_values, run_entry_point
 from reid.data import list_datasets, read_dataset
-from reid.data.base import ReIDDataset, Sample, Split
+from reid.data.base import DISTRACTOR_PID, ReIDDataset, Sample, Split
 from reid.data.crops import drop_unreadable, load_crops
 from reid.data.generated import GeneratedImage, read_manifest
 from reid.data.near_duplicates import fingerprint, gather, near_duplicates
@@ -29,8 +30,6 @@ from reid.dataset_options import parse_dataset_options
 from reid.embedder import Embedder
 from reid.files import write_json
 from reid.records import score_record
-
-_CHUNK = 256  # images in memory at a time
 
 
 @dataclasses.dataclass(frozen=True)
@@ -90,11 +89,11 @@ class ImageSet:
     rows: Rows
 
 
-def embed_readable(embed: Embedder, samples: Sequence[Sample], name: str, console: Console) -> ImageSet:
-    """Embeds the images that can be read, and says how many cannot.
+def embed_readable(embed: Embedder, samples: Sequence[Sample], name: str, console: Console, least: int = 1) -> ImageSet:
+    """Embeds the images that can be read, at least so many, and says how many cannot.
 
     Raises:
-        ValueError: When none can be read, or the network wants cameras.
+        ValueError: When too few can be read, or the network wants cameras.
     """
     if embed.needs_cameras:
         raise ValueError(f"ckpt: {embed.name} has camera vectors, but generated images have no camera")
@@ -103,9 +102,9 @@ def embed_readable(embed: Embedder, samples: Sequence[Sample], name: str, consol
         console.print(f"note: {len(faults)} {name} images cannot be read and are left out, e.g. {faults[0]}")
     if not kept:
         raise ValueError(f"{name}: got no readable image, allowed: one or more")
-    size = (embed.preprocessing.height, embed.preprocessing.width)
-    parts = [embed(load_crops(kept[start : start + _CHUNK], size)) for start in range(0, len(kept), _CHUNK)]
-    return ImageSet(kept, np.concatenate(parts))
+    if len(kept) < least:
+        raise ValueError(f"{name}: got {len(kept)} readable images, allowed: {least} or more, above --neighbours")
+    return ImageSet(kept, embed_crops(embed, kept))
 
 
 def distribution_scores(images: Rows, train: Rows, config: QualityConfig) -> dict[str, Any]:
@@ -133,19 +132,20 @@ def group_scores(rows: Sequence[GeneratedImage], generated: ImageSet, train: Ima
 
     `agreement`: share of the images whose nearest training image shows an identity of their group; `chance`: the same,
     were each image's neighbour any training image. `groups`: how many were made. `diversity`: mean cosine distance of
-    two images of a group, over the groups.
+    two images of a group, over the groups of two images or more; None where there is no such group.
     """
     asked = [(place, row.group, row.labels) for place, row in enumerate(rows) if row.group is not None and row.labels]
     if not asked:
         return {}
     pids = np.array([sample.pid for sample in train.samples])
     groups = sorted({group for _, group, _ in asked})
-    spreads = [mean_pair_distance(generated.rows[[place for place, own, _ in asked if own == one]]) for one in groups]
+    parts = [generated.rows[[place for place, own, _ in asked if own == one]] for one in groups]
+    spreads = [mean_pair_distance(part) for part in parts if len(part) > 1]
     return {
         "groups": len(groups),
         "agreement": float(np.mean([pids[nearest[place]] in labels for place, _, labels in asked])),
         "chance": float(np.mean([np.isin(pids, list(labels)).mean() for _, _, labels in asked])),
-        "diversity": float(np.mean(spreads)),
+        "diversity": float(np.mean(spreads)) if spreads else None,
     }
 
 
@@ -175,11 +175,14 @@ def judge(config: QualityConfig, data: ReIDDataset, console: Console) -> tuple[d
     rows = read_manifest(config.generated)
     embed = Embedder(config.ckpt)
     found = [Sample(str(config.generated / row.file), 0, 0, 0, "generated") for row in rows]
-    generated = embed_readable(embed, found, "generated", console)
+    least = config.neighbours + 1
+    generated = embed_readable(embed, found, "generated", console, least)
     readable = {sample.path for sample in generated.samples}
     rows = [row for row in rows if str(config.generated / row.file) in readable]
-    train = embed_readable(embed, data.train, "training", console)
-    test = embed_readable(embed, [*data.query, *data.gallery], "test", console)
+    train = embed_readable(embed, data.train, "training", console, least)
+    # Distractors are half people and lamp posts, and no yardstick for images of people.
+    tested = [sample for sample in (*data.query, *data.gallery) if sample.pid != DISTRACTOR_PID]
+    test = embed_readable(embed, tested, "test", console, least)
     leak = leak_check(generated.rows, train.rows, test.rows)
     scores: dict[str, Any] = {
         "generated": distribution_scores(generated.rows, train.rows, config),
@@ -223,7 +226,7 @@ def lines_of(scores: dict[str, Any]) -> list[str]:
         lines.append(
             f"conditions: {100 * condition['agreement']:.1f} % of the images are nearest to somebody of their group "
             f"(chance {100 * condition['chance']:.1f} %); diversity within the {condition['groups']} groups "
-            f"{condition['diversity']:.3f}"
+            + ("unknown" if condition["diversity"] is None else f"{condition['diversity']:.3f}")
         )
     leak = scores["leak"]
     for name in ("test", "train"):

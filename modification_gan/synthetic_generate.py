@@ -118,9 +118,7 @@ def _sample(config: GenerateConfig, accelerator: Accelerator, files: RunFiles, s
     """Makes the images with the stored weights, so that whoever loads them makes the same ones."""
     run, steps = config.run, config.optimisation.steps
     if not files.weights.is_file():
-        raise CollapseError(
-            f"{files.out}: the images of no step were found to differ: none are made; another --seed?"
-        )
+        raise CollapseError(f"{files.out}: the images of no step were found to differ: none are made; another --seed?")
     source, card = load_source(files.weights)
     if card.step < steps:
         say(f"note: the images are of step {card.step} of {steps}, the last one whose samples were found to differ")

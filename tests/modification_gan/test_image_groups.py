@@ -65,6 +65,13 @@ def test_more_groups_than_images_are_refused(samples: Split) -> None:
         build_groups([samples[0]] * 4, "colours", 2, None, 0)
 
 
+def test_networks_that_have_learnt_from_test_images_make_no_groups(samples: Split, tmp_path: Path) -> None:
+    card = Card("timm:test_resnet", {}, 0, 64, Preprocessing(32, 16), scores=[{"protocol": "transductive"}])
+    save_checkpoint(tmp_path / "seen.safetensors", build_model("timm:test_resnet").state_dict(), card)
+    with pytest.raises(ValueError, match=r"ckpt: .*has learnt from test images"):
+        build_groups(samples, "embeddings", 4, tmp_path / "seen.safetensors", 0)
+
+
 def test_a_networks_groups_reach_the_images(
     tiny_market: Path, network: Path, samples: Split, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

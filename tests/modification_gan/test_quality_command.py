@@ -1,6 +1,7 @@
 """The command that judges generated images."""
 
 import json
+import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -9,10 +10,19 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+import torch
 from rich.console import Console
 
 from modification_gan.inception_distance import inception_distance
-from modification_gan.quality import QualityConfig, distribution_scores, judge, lines_of, main
+from modification_gan.quality import (
+    ImageSet,
+    QualityConfig,
+    distribution_scores,
+    group_scores,
+    judge,
+    lines_of,
+    main,
+)
 from reid.checkpoint import Card, save_checkpoint
 from reid.data.base import Sample
 from reid.data.generated import GeneratedImage, write_manifest
@@ -26,7 +36,9 @@ Run = Callable[..., subprocess.CompletedProcess[str]]
 @pytest.fixture(scope="module")
 def network(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("quality") / "model.safetensors"
-    model = build_model("timm:test_resnet")
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = build_model("timm:test_resnet")
     size = int(model.embedding_size)  # type: ignore[arg-type]
     save_checkpoint(path, model.state_dict(), Card("timm:test_resnet", {}, 0, size, Preprocessing(32, 16)))
     return path
@@ -117,6 +129,33 @@ def test_unreadable_images_are_counted(
         main(QualityConfig(folder, tiny_market, network, tmp_path / "out"))
 
 
+def test_too_few_images_are_refused(tiny_market: Path, network: Path, tmp_path: Path) -> None:
+    folder = write(tmp_path / "images", noise(3), [None] * 3)
+    with pytest.raises(ValueError, match="generated: got 3 readable images, allowed: 4 or more, above --neighbours"):
+        scores(tiny_market, folder, network, tmp_path / "out")
+    assert scores(tiny_market, folder, network, tmp_path / "out", neighbours=2)["generated"]["images"] == 3
+
+
+def test_distractors_are_no_yardstick(tiny_market: Path, network: Path, tmp_path: Path) -> None:
+    folder = write(tmp_path / "images", noise(8), [None] * 8)
+    market = tmp_path / "market"
+    shutil.copytree(tiny_market, market)
+    plain = scores(market, folder, network, tmp_path / "out")
+    for number, image in enumerate(noise(5)):
+        cv2.imwrite(str(market / f"bounding_box_test/0000_c1s1_{number:06d}_01.jpg"), image)
+    assert scores(market, folder, network, tmp_path / "out") == plain
+
+
+def test_a_group_of_one_image_has_no_diversity() -> None:
+    rows = np.eye(4, dtype=np.float32)[[0, 1, 2]]
+    images = ImageSet([Sample(str(number), 1, 0, 0, "") for number in range(3)], rows)
+    listed = [GeneratedImage(f"{number}.jpg", "dcgan", group, {1: 1.0}, 0) for number, group in enumerate((0, 0, 1))]
+    found = group_scores(listed, images, images, np.zeros(3, int))
+    assert found["groups"] == 2 and found["diversity"] == 1
+    alone = ImageSet(images.samples[1:], rows[1:])
+    assert group_scores(listed[1:], alone, images, np.zeros(2, int))["diversity"] is None
+
+
 def test_inception_needs_its_package_and_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "torch_fidelity", None)
     with pytest.raises(ModuleNotFoundError, match="pip install torch-fidelity"):
@@ -126,7 +165,6 @@ def test_inception_needs_its_package_and_file(tmp_path: Path, monkeypatch: pytes
 @pytest.mark.slow
 def test_inception_distance_with_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("torch_fidelity", reason="torch-fidelity is not installed")
-    import torch
     from torch_fidelity import feature_extractor_inceptionv3 as inception
 
     samples = []
