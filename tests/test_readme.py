@@ -52,7 +52,8 @@ def test_readme_commands_work_one_after_the_other(repository: Path, run_python: 
     notebook = "from reid.data.images import Preprocessing\nSMALL = Preprocessing(64, 32)\n" + notebook
     run_python("-c", notebook + "\nassert embeddings.shape[1] == 256 and len(embeddings) > 1", cwd=repository)
     code = blocks(readme, "python")[1].replace("runs/", f"{tmp_path}/runs/")
-    run_python("-c", code + "\nassert tracks.xyxy.shape[1] == 4", cwd=repository)
+    shown = run_python("-c", code + "\nassert tracks.xyxy.shape == (2, 4)", cwd=repository).stdout.splitlines()
+    assert shown[0] == "0 {}" and shown[-1].startswith("4 {1: [") and ", 2: [" in shown[-1]
 
 
 def test_readme_names_only_targets_and_files_that_exist(repository: Path) -> None:
