@@ -5,6 +5,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from concurrent import futures
 from concurrent.futures import Future
 from types import TracebackType
 
@@ -119,9 +120,10 @@ class Batcher:
         answer = self.submit(crops)
         try:
             return answer.result(timeout)
-        except BaseException:
-            answer.cancel()
-            raise
+        except futures.TimeoutError as error:  # another class than the built-in one before Python 3.11
+            raise error if answer.done() else TimeoutError(f"no answer within {timeout} seconds") from error
+        finally:
+            answer.cancel()  # without effect on what is done
 
     def close(self) -> None:
         """Ends the thread after its present batch; what still waits fails with `BatcherClosed`."""

@@ -62,7 +62,7 @@ def embed_boxes(embed: Embed, frames: Sequence[np.ndarray], boxes: Sequence[np.n
         if frame.ndim != 3 or frame.shape[2] != 3 or frame.dtype != np.uint8:
             raise ValueError(f"frame: got {frame.dtype} {frame.shape}, allowed: uint8 (H, W, 3)")
         for box in array:
-            crop, share = _cut(frame, box)
+            crop, share = cut_box(frame, box)
             crops.append(crop)
             qualities.append(share)
         counts.append(len(array))
@@ -88,8 +88,16 @@ def _usable(crop: np.ndarray) -> bool:
     return crop.ndim == 3 and min(crop.shape[:2]) >= LEAST_PIXELS
 
 
-def _cut(frame: np.ndarray, box: np.ndarray) -> tuple[np.ndarray, float]:
-    """Returns the part of a box inside the frame, to whole pixels, and its share of the box; nothing and 0 if bad."""
+def cut_box(frame: np.ndarray, box: np.ndarray) -> tuple[np.ndarray, float]:
+    """Cuts one box out of a frame.
+
+    Args:
+        frame: uint8 RGB (H, W, 3).
+        box: xyxy (4,), in pixels.
+
+    Returns:
+        The part of the box inside the frame, to whole pixels, and its share of the box; nothing and 0 if bad.
+    """
     empty = np.zeros((0, 0, 3), np.uint8)
     if not np.isfinite(box).all() or box[2] <= box[0] or box[3] <= box[1]:
         return empty, 0.0

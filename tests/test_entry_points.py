@@ -17,6 +17,7 @@ ENTRY_POINTS = (
     "reid/robustness.py",
     "reid/visualize.py",
     "reid/export.py",
+    "reid/serve.py",
     "modification_gan/synthetic_generate.py",
     "tracking/mot16_benchmark.py",
     "tracking/track_video.py",
