@@ -8,6 +8,7 @@ from typing import Any
 import yaml
 
 from experiments.runs import Run
+from reid.yaml_mapping import read_yaml_mapping
 
 NONE = "none"
 _PARTS = {"world", "images_per_camera", "judge", "reid", "generate", "models", "arms"}
@@ -132,12 +133,9 @@ def read_plan(path: Path, out: Path, precision: str) -> Plan:
     """
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such plan")
-    try:
-        parts = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except yaml.YAMLError as error:
-        raise ValueError(f"{path}: not valid YAML: {error}") from error
-    if not isinstance(parts, Mapping) or set(parts) != _PARTS:
-        found = ", ".join(map(str, parts)) if isinstance(parts, Mapping) else repr(parts)
+    parts = read_yaml_mapping(path, "part of the plan to its options")
+    if set(parts) != _PARTS:
+        found = ", ".join(map(str, parts))
         raise ValueError(f"{path}: got {found}, allowed: {', '.join(sorted(_PARTS))}, all of them")
     images, given = parts["images_per_camera"], parts["world"].get("images-per-camera")
     if not isinstance(given, int) or not isinstance(images, int) or not 1 <= images <= given:

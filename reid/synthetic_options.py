@@ -12,7 +12,8 @@ class SyntheticOptions:
     """Which generated images are trained on beside the real ones, how many, and as whom.
 
     They go through the same transforms and the same batches, hence into the statistics of batch normalisation, and
-    act through the cross entropy alone. They are never query or gallery, and have no part in continual training.
+    act through the cross entropy alone; a --teacher does not see them. They are never query or gallery, and have no
+    part in continual training.
 
     Raises:
         ValueError: When a value is outside its range, or an option is given that another one leaves without effect.

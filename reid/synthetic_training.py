@@ -154,6 +154,24 @@ def _targets(images: GeneratedImages, options: SyntheticOptions, train: Split, d
     return pseudo_targets(generated, real, [labels[sample.pid] for sample in train], options.temperature())
 
 
+class RealDistillation(nn.Module):
+    """A teacher's loss on the real images of batches, which come first; generated ones act by their labels alone.
+
+    Args:
+        distillation: Maps images and the network's embeddings of them to a loss and its terms.
+        real: Real images of a batch.
+    """
+
+    def __init__(self, distillation: nn.Module, real: int) -> None:
+        super().__init__()
+        self.distillation = distillation
+        self.real = real
+
+    def forward(self, images: torch.Tensor, embeddings: torch.Tensor) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+        """Returns loss and terms of the first images of a batch (B, 3, H, W) and their embeddings (B, D)."""
+        return self.distillation(images[: self.real], embeddings[: self.real])
+
+
 def real_loss(loss: nn.Module) -> CombinedLoss:
     """Returns the loss of real images alone, for what goes on without generated ones."""
     inner = loss.loss if isinstance(loss, LossWithGenerated) else loss

@@ -35,7 +35,7 @@ from reid.optim import (
     build_optimizer,
     build_schedule,
 )
-from reid.synthetic_training import BeforeEpoch, GeneratedPart
+from reid.synthetic_training import BeforeEpoch, GeneratedPart, RealDistillation
 from reid.training_state import StateFolder
 from reid.weight_average import WeightAverage
 
@@ -208,6 +208,8 @@ def build_image_trainer(
     sampler: BatchShare | GeneratedMix = build_sampler(samples, labels, options.sampling, seed, accelerator)
     loading, count = options.loading, len(samples)
     if generated is not None:
+        if distillation is not None:
+            distillation = RealDistillation(distillation, sampler.batch_size)
         sampler = generated.mix(sampler, count, seed)  # type: ignore[arg-type]
         samples, labels = [*samples, *generated.images.samples], labels | generated.images.labels()
     loader = training_loader(samples, labels, preprocessing, sampler, loading.workers, loading.cache_megabytes)  # type: ignore[arg-type]

@@ -20,6 +20,7 @@ from reid.data.generated import GeneratedImage, write_manifest
 from reid.data.images import Preprocessing
 from reid.data.loader import ImageDataset
 from reid.data.market1501 import read_market1501
+from reid.distillation import Distillation
 from reid.embedder import Embedder
 from reid.losses import CombinedLoss
 from reid.models import build_model
@@ -136,6 +137,21 @@ def test_generated_images_are_never_tested(
     assert sorted(seen) == sorted(sample.path for sample in (*data.query, *data.gallery))
     records = json.loads((tmp_path / "run" / "result.json").read_text())
     assert [record["protocol"] for record in records] == ["inductive"]
+
+
+def test_a_teacher_sees_real_images_alone(
+    tiny_market: Path, uniform: Path, checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[tuple[int, int]] = []
+    forward = Distillation.forward
+
+    def watched(self: Distillation, images: torch.Tensor, embeddings: torch.Tensor) -> Any:
+        seen.append((len(images), len(embeddings)))
+        return forward(self, images, embeddings)
+
+    monkeypatch.setattr(Distillation, "forward", watched)
+    _, rows = train(tiny_market, tmp_path / "run", *LIGHT, "--synthetic", uniform, "--teacher", checkpoint)
+    assert set(seen) == {(16, 16)} and {"loss/generated", "loss/teacher_embedding"} <= rows[0].keys()
 
 
 @pytest.mark.slow
