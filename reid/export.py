@@ -44,8 +44,10 @@ class ExportConfig:
 
     ckpt: Path
     """The .safetensors checkpoint; for onnx-int8 a float .onnx file of anybody's, too."""
-    out: Path
+    out: Path = Path()
     """The file to write: .onnx (for tensorrt too, from which the .engine is built), .xml or .torchscript."""
+    deepstream: Path | None = None
+    """In the place of --out: a folder for DeepStream, with model.onnx, labels and the configuration of nvinfer."""
     format: str = "onnx"
     """onnx, onnx-int8, openvino, tensorrt or torchscript."""
     input_kind: str = "float32"
@@ -55,7 +57,7 @@ class ExportConfig:
     opset: int = DEFAULT_OPSET
     """Operator set of ONNX, 13 to 23; of the network on the way for other formats."""
     fp16: bool = False
-    """Weights in half precision (onnx, openvino); an engine that may compute in it (tensorrt)."""
+    """Weights in half precision (onnx, openvino); an engine that may compute in it (tensorrt, --deepstream)."""
     calibration_images: Path | None = None
     """onnx-int8: a folder of crops; None takes the training images of --root."""
     calibration_count: int = 128
@@ -67,7 +69,7 @@ class ExportConfig:
     min_cosine: float = 0.99
     """onnx-int8: mean cosine to the float embeddings, for which layers stay in float."""
     max_batch: int = 64
-    """tensorrt: the largest batch of the engine; a quarter of it is the one that it is tuned for."""
+    """tensorrt, --deepstream: the largest batch of the engine; a quarter of it is the one that it is tuned for."""
     root: Path | None = None
     """A labelled set: mAP and Rank-1 before and after go into the report."""
     dataset: str = "market1501"
@@ -86,6 +88,7 @@ class ExportConfig:
     def __post_init__(self) -> None:
         if self.format not in FORMATS:
             raise ValueError(f"format: got {self.format!r}, allowed: {', '.join(FORMATS)}")
+        self._place_deepstream()
         suffix = FORMATS[self.format]
         if self.out.suffix != suffix:
             raise ValueError(f"out: got {self.out} for {self.format}, allowed: a file name that ends in {suffix}")
@@ -100,6 +103,21 @@ class ExportConfig:
         if self.max_batch < 1:
             raise ValueError(f"max_batch: got {self.max_batch}, allowed: 1 or more")
         parse_dataset_options(self.dataset_options)
+
+    def _place_deepstream(self) -> None:
+        if self.deepstream is None:
+            if self.out == Path():
+                raise ValueError("out: got none, allowed: the file to write, or --deepstream FOLDER")
+            return
+        if self.format != "onnx" or self.input_kind != "float32":
+            raise ValueError(
+                f"deepstream: got it with {self.format} and {self.input_kind}, allowed: with onnx and float32, which "
+                "nvinfer takes"
+            )
+        own = self.deepstream / "model.onnx"
+        if self.out not in (Path(), own):
+            raise ValueError(f"out: got {self.out} together with --deepstream, allowed: one of the two")
+        object.__setattr__(self, "out", own)
 
 
 def _float_options(config: ExportConfig) -> dict[str, Any]:
@@ -143,6 +161,17 @@ def _write_tensorrt(config: ExportConfig) -> dict[str, Any]:
 
     options = _float_options(config) | {"opset": config.opset, "fp16": config.fp16, "max_batch": config.max_batch}
     parity, lines = export_tensorrt(config.ckpt, config.out, **options)
+    for line in lines:
+        print(line)
+    return {"torch": dataclasses.asdict(parity)}
+
+
+def _write_deepstream(config: ExportConfig) -> dict[str, Any]:
+    from reid.deepstream import export_deepstream
+
+    assert config.deepstream is not None
+    options: dict[str, Any] = {"camera": config.camera, "opset": config.opset, "fp16": config.fp16}
+    parity, lines = export_deepstream(config.ckpt, config.deepstream, max_batch=config.max_batch, **options)
     for line in lines:
         print(line)
     return {"torch": dataclasses.asdict(parity)}
@@ -207,7 +236,8 @@ def main(config: ExportConfig) -> None:
     if config.root is not None:
         options = parse_dataset_options(config.dataset_options)
         test = read_test_set(config.dataset, config.root, print, **options)
-    report = _WRITERS[config.format](config)
+    writer = _WRITERS[config.format] if config.deepstream is None else _write_deepstream
+    report = writer(config)
     size = file_bytes(config.out) / 2**20
     print(f"wrote {config.out} ({size:.1f} MiB, {config.format}, {config.input_kind} input)")
     if "torch" in report:

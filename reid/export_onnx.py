@@ -75,14 +75,32 @@ def export_onnx(
     path = Path(path)
     if path.suffix != ".onnx":
         raise ValueError(f"out: got {path}, allowed: a file name that ends in .onnx")
+    network = load_exportable(checkpoint, input_kind, camera, fp16)
+    least = (0.999 if fp16 else 0.9999) if min_cosine is None else min_cosine
+    return write_checked_onnx(network, path, opset, least, checkpoint)
+
+
+def write_checked_onnx(
+    network: Exportable, path: Path, opset: int, min_cosine: float, checkpoint: str | os.PathLike[str]
+) -> Parity:
+    """Writes the file, card inside and beside it, once the comparison with torch holds.
+
+    Args:
+        network: What is written.
+        path: The .onnx file.
+        opset: ONNX's operator set.
+        min_cosine: The least cosine between torch's and ONNX's embedding of an image.
+        checkpoint: Where the network comes from, for messages.
+
+    Raises:
+        ValueError: When the operator set is unknown, torch cannot write the network with it, or the two do not agree.
+    """
     if not OPSETS[0] <= opset <= OPSETS[1]:
         raise ValueError(f"opset: got {opset}, allowed: {OPSETS[0]} to {OPSETS[1]}")
-    network = load_exportable(checkpoint, input_kind, camera, fp16)
     with atomic_path(path) as temporary:
         write_onnx(network, temporary, opset)
         parity = compare_session(network, temporary)
-        least = (0.999 if fp16 else 0.9999) if min_cosine is None else min_cosine
-        check_parity(parity, least, checkpoint, "ONNX")
+        check_parity(parity, min_cosine, checkpoint, "ONNX")
     write_json(path.with_name(f"{path.name}.json"), network.card.to_dict() | {"parity": dataclasses.asdict(parity)})
     return parity
 
