@@ -88,7 +88,7 @@ def load_workload(config: Mot16BenchmarkConfig, needs_images: bool) -> Workload:
     Raises:
         ValueError: When something is missing or unknown; the message says what to do.
     """
-    folders = _folders(config)
+    folders = sequence_folders(config)
     files, matched, also = _detections(config, folders)
     matched = _chosen(config, matched)
     works = {}
@@ -111,7 +111,8 @@ def load_workload(config: Mot16BenchmarkConfig, needs_images: bool) -> Workload:
     return _with_copies(whole, config.out) if split in HALVES or zero else _without_lost_frames(whole, config.out)
 
 
-def _folders(config: Mot16BenchmarkConfig) -> dict[str, Path]:
+def sequence_folders(config: Mot16BenchmarkConfig) -> dict[str, Path]:
+    """Returns name to folder of the sequences that the options name."""
     if config.benchmark is None:
         assert config.gt is not None
         return find_sequences(config.gt)

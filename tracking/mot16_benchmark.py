@@ -21,6 +21,7 @@ from tracking.benchmark_options import Mot16BenchmarkConfig
 from tracking.benchmark_runs import Run, ablation_runs, build_trackers, plan_runs
 from tracking.benchmark_sources import prepare_sources, require_embeddings, run_detections
 from tracking.checkpoints import open_checkpoints
+from tracking.default_network import with_default_network
 from tracking.evaluation import evaluate_mot
 from tracking.progress_bar import progress_bar
 from tracking.run_record import SUFFIX, record_run, write_run
@@ -46,6 +47,7 @@ def run_benchmark(config: Mot16BenchmarkConfig) -> dict[str, Any]:
     """
     config.check()
     trackers = build_trackers(config)  # what is wrong with the options is said before anything is read
+    config = with_default_network(config, trackers.values())
     checkpoints = open_checkpoints(config.reid, config.device, config.precision)
     runs = plan_runs(config, checkpoints)
     for limit in dict.fromkeys(str(run.gate) for run in runs if run.gate is not None):

@@ -26,6 +26,7 @@ from tracking.benchmark_runs import Run, plan_runs
 from tracking.blas_threads import blas_limiter
 from tracking.boxes import xyxy_to_xywh
 from tracking.checkpoints import open_checkpoints
+from tracking.default_network import DEFAULT_REID, default_network
 from tracking.detections import Detections
 from tracking.detectors import Detector, build_detector
 from tracking.frame_rate_line import frame_rate_line
@@ -81,7 +82,7 @@ def track_video(config: TrackVideoConfig) -> dict[str, Any]:
         "frame_rate": rate,
         "size": list(size),
         "detector": config.detector,
-        "reid": None if run.checkpoint is None else str(config.reid),
+        "reid": None if run.checkpoint is None else str(config.reid or DEFAULT_REID),
         "tracker": run.method,
         "options": vars(run.tracker.options),
         **({} if run.gate is None else {"gate": str(run.gate)}),
@@ -95,12 +96,10 @@ def track_video(config: TrackVideoConfig) -> dict[str, Any]:
 
 def _plan(config: TrackVideoConfig) -> Run:
     """Builds the tracker and opens the network, as the benchmark would."""
-    benchmark = config.as_benchmark()
+    benchmark = config.as_benchmark(default_network() if config.wants_looks else config.reid)
     run = plan_runs(benchmark, open_checkpoints(benchmark.reid, config.device, config.precision))[0]
     if run.gate is not None:
         print(f"appearance limit: {run.gate}")
-    if config.without_looks and config.appearance:
-        print("note: no --reid, so people are told apart by overlap and motion alone", file=sys.stderr)
     return run
 
 

@@ -38,9 +38,9 @@ class TrackVideoConfig(TrackerFlags):
         detector_confidence: Detections below are left out.
         detector_size: hog, yolo, torchvision: the longer side of the image as the detector sees it.
         detector_overlap: hog, yolo: of boxes with a higher IoU only the most confident one stays.
-        reid: Checkpoint (.safetensors, .onnx, or zoo:NAME) that embeds the crops; without one, people are told apart
-            by overlap and motion.
-        border: With --reid: people whose box comes so near to the left, right or lower border, as a share of the
+        reid: Checkpoint (.safetensors, .onnx, or zoo:NAME) that embeds the crops, for trackers that look at people;
+            zoo:reidlite_world unless told. --no-appearance does without: overlap and motion tell people apart.
+        border: With a network: people whose box comes so near to the left, right or lower border, as a share of the
             image's height, are cut off there, so that their look says little and is not taken; 0.03 unless told. 0
             takes every look, for cameras that never see people whole.
         gate_fmr: False match rate at which the card of --reid tells the highest appearance distance (max_cosine of
@@ -102,8 +102,8 @@ class TrackVideoConfig(TrackerFlags):
             raise ValueError(f"--save-crops: {self.save_crops} is not empty; other identities would be mixed in")
         require_count("crop_step", self.crop_step, 1)
         if self.border is not None:
-            if self.reid is None:
-                raise ValueError("--border: not used without --reid")
+            if self.reid is None and not self.wants_looks:
+                raise ValueError("--border: not used without a network")
             require_range("border", self.border, 0, 0.5)
         if self.max_frames is not None:
             require_count("max_frames", self.max_frames, 1)
@@ -119,23 +119,27 @@ class TrackVideoConfig(TrackerFlags):
         return DetectorOptions(self.detector_confidence, self.detector_size, self.detector_overlap, device)
 
     @property
-    def without_looks(self) -> bool:
-        """Whether the tracker could use embeddings and nothing gives any."""
+    def wants_looks(self) -> bool:
+        """Whether the tracker is to use embeddings and nothing that the user told gives any."""
         silent = self.detector == "hog" or self.detector.startswith(("yolo:", "torchvision:"))
         silent = silent or Path(self.detector).suffix == ".txt"
-        return silent and self.reid is None and "appearance" in tracker_options(self.tracker)
+        return self.appearance and silent and self.reid is None and "appearance" in tracker_options(self.tracker)
 
-    def as_benchmark(self) -> Mot16BenchmarkConfig:
-        """Returns what the benchmark would be told, so that both choose trackers and options alike."""
+    def as_benchmark(self, reid: Path | None) -> Mot16BenchmarkConfig:
+        """Returns what the benchmark would be told, so that both choose trackers and options alike.
+
+        Args:
+            reid: The network, the user's or the default one.
+        """
         flags = {field.name: getattr(self, field.name) for field in fields(TrackerFlags)}
-        flags["appearance"] = self.appearance and not self.without_looks
+        flags["appearance"] = self.appearance and not (self.wants_looks and reid is None)
         if self.tracker == "reidsort" and self.new_confidence is None:
             flags["new_confidence"] = NEW_CONFIDENCE.get(self.detector.partition(":")[0])
         return Mot16BenchmarkConfig(
             gt=Path(),
             out=Path(),
             tracking_method=(self.tracker,),
-            reid=() if self.reid is None else (self.reid,),
+            reid=() if reid is None else (reid,),
             gate_fmr=self.gate_fmr,
             device=self.device,
             precision=self.precision,

@@ -1,4 +1,5 @@
 import json
+import shutil
 from dataclasses import fields, replace
 from pathlib import Path
 
@@ -6,6 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from reid.records import file_sha256
+from reid.zoo_entries import resolve_source
 from tracking import TRACKERS, tracker_options
 from tracking.mot16_benchmark import Mot16BenchmarkConfig, build_trackers, main, run_benchmark
 from tracking.tracker_flags import TrackerFlags
@@ -72,7 +75,6 @@ def test_import_is_free_of_torch(run_python) -> None:
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ([], ["needs appearance", "--reid", "--no-appearance"]),
         (["--no-appearance", "--reid", "x.onnx"], ["--reid with --no-appearance"]),
         (["--tracking-method", "sort", "--reid", "x.onnx"], ["--reid: none of sort"]),
         (["--tracking-method", "sort", "--max-cosine", "0.2"], ["--max-cosine: not an option of sort"]),
@@ -90,6 +92,24 @@ def test_user_errors_are_one_line(world: Path, tmp_path: Path, capsys, options: 
     error = capsys.readouterr().err.strip()
     assert error.startswith("error: ") and "\n" not in error
     assert all(word in error for word in words), error
+
+
+def test_looks_come_from_the_zoo_unless_told(world: Path, tmp_path: Path, capsys, monkeypatch) -> None:
+    options = ["--gt", str(world / "train"), "--sequences", "MOT16-05"]
+    assert main([*options, "--out", str(tmp_path / "zoo")]) == 0
+    assert "zoo:reidlite_world; --no-appearance does without" in capsys.readouterr().err
+    settings = json.loads((tmp_path / "zoo" / "result.json").read_text())["strongsort"]
+    assert settings["checkpoint_sha256"] == file_sha256(resolve_source("zoo:reidlite_world"))
+    assert main([*options, "--out", str(tmp_path / "none"), "--no-appearance"]) == 0
+    assert "zoo:" not in capsys.readouterr().err
+    monkeypatch.setattr("tracking.default_network.DEFAULT_REID", "zoo:nobody")
+    assert main([*options, "--out", str(tmp_path / "gone")]) == 2
+    error = capsys.readouterr().err
+    assert "no --reid, and no zoo:nobody" in error and "needs appearance" in error and "--no-appearance" in error
+    bare = tmp_path / "bare" / "MOT16-05"
+    shutil.copytree(world / "train" / "MOT16-05", bare, ignore=shutil.ignore_patterns("img1"))
+    assert main(["--gt", str(bare.parent), "--out", str(tmp_path / "x")]) == 2
+    assert "needs appearance" in capsys.readouterr().err
 
 
 def test_every_tracker_option_is_a_field_and_reaches_its_tracker(world: Path, tmp_path: Path) -> None:

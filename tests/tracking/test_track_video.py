@@ -213,7 +213,7 @@ def test_options_change_what_they_say(walk: Path, tmp_path: Path) -> None:
 
 def test_reidsort_begins_tracks_where_the_detector_is_sure(tmp_path: Path) -> None:
     def begins(detector: str, **options: Any) -> float | None:
-        return config("0", tmp_path, detector=detector, **options).as_benchmark().new_confidence
+        return config("0", tmp_path, detector=detector, **options).as_benchmark(None).new_confidence
 
     assert begins("hog") == 0.8 and begins("yolo:w.pt") == begins("torchvision:ssd300_vgg16=random") == 0.5
     assert begins("hog", new_confidence=0.2) == 0.2
@@ -266,14 +266,20 @@ def test_looks_of_people_whom_the_border_cuts_off_are_not_taken(
         assert all(known.all() for _, known in taken) is (border == 0.0)
 
 
-def test_detections_of_a_file_need_no_detector(walk: Path, tmp_path: Path) -> None:
+def test_detections_of_a_file_need_no_detector(walk: Path, tmp_path: Path, monkeypatch, capsys) -> None:
     rows = np.array([[f + 1, -1, *box, 0.9, -1, -1, -1] for f in range(FRAMES) for box in boxes_at(f)])
     looks = np.tile(np.eye(4)[:2], (FRAMES, 1))
     np.savetxt(tmp_path / "det.txt", rows, delimiter=",")
     np.save(tmp_path / "det.npy", np.hstack([rows, looks]))
+    monkeypatch.setattr("tracking.default_network.DEFAULT_REID", "zoo:nobody")
     for name, appearance in (("det.txt", False), ("det.npy", True)):
         result = track_video(config(walk, tmp_path, detector=str(tmp_path / name), appearance=True))
         assert len(result["tracks"]) == 2 and result["options"]["appearance"] is appearance
+    assert capsys.readouterr().err.count("no zoo:nobody") == 1
+    monkeypatch.undo()
+    for appearance, network in ((True, "zoo:reidlite_world"), (False, None)):
+        result = track_video(config(walk, tmp_path, detector=str(tmp_path / "det.txt"), appearance=appearance))
+        assert result["reid"] == network and result["options"]["appearance"] is appearance
 
 
 @pytest.mark.parametrize(
@@ -287,7 +293,7 @@ def test_detections_of_a_file_need_no_detector(walk: Path, tmp_path: Path) -> No
         ({"save_crops": "full"}, "is not empty"),
         ({"crop_step": 2}, "--crop-step"),
         ({"save_crops": "crops", "crop_step": 0}, "crop_step"),
-        ({"border": 0.1}, "--border: not used without --reid"),
+        ({"border": 0.1}, "--border: not used without a network"),
         ({"border": 0.6, "reid": "w.onnx"}, "border: got 0.6"),
         ({"max_frames": 0}, "max_frames"),
         ({"fps": 0.0}, "fps"),
