@@ -10,6 +10,7 @@ from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 import tyro
 
+from reid.command_flags import option_types, spelt_out
 from reid.yaml_mapping import read_yaml_mapping
 from reid.zoo_entries import PREFIX, resolve_source
 
@@ -49,7 +50,7 @@ def parse_config(config_class: type[Config], arguments: Sequence[str] | None = N
     if path is None:
         # With a file an empty list takes back what the file says; without one it is a shell variable that is not set.
         _check_lists(left, config_class)
-    config = tyro.cli(config_class, args=[*from_file, *_spelt_out(left, config_class)])
+    config = tyro.cli(config_class, args=[*from_file, *spelt_out(left, config_class)])
     for name, value in option_values(config).items():
         numbers = value if isinstance(value, list) else [value]
         if any(isinstance(number, float) and not math.isfinite(number) for number in numbers):
@@ -73,7 +74,7 @@ def _with_zoo_files(config: Any) -> Any:
 
 
 def _check_lists(arguments: Sequence[str], config_class: type[Any]) -> None:
-    types = _option_types(config_class).items()
+    types = option_types(config_class).items()
     lists = {name for name, hint in types if any(get_origin(kind) is tuple for kind in (hint, *get_args(hint)))}
     for argument, following in itertools.zip_longest(arguments, arguments[1:], fillvalue="--"):
         name = argument.removeprefix("--").replace("-", "_")
@@ -81,28 +82,12 @@ def _check_lists(arguments: Sequence[str], config_class: type[Any]) -> None:
             raise ValueError(f"{name}: got no value, allowed: one or more, or leave {argument} out")
 
 
-def _spelt_out(arguments: Sequence[str], config_class: type[Any]) -> list[str]:
-    """Writes flags that may be left out as tyro wants them: --x True for --x, --x False for --no-x."""
-    types = _option_types(config_class).items()
-    flags = {name for name, hint in types if hint == bool | None}
-    spelt: list[str] = []
-    for argument, following in itertools.zip_longest(arguments, arguments[1:], fillvalue=""):
-        name = argument.removeprefix("--").replace("-", "_") if argument.startswith("--") else ""
-        if name in flags and following not in ("True", "False", "None"):
-            spelt += [argument, "True"]
-        elif name.removeprefix("no_") in flags and name not in flags:
-            spelt += [f"--{name.removeprefix('no_')}", "False"]
-        else:
-            spelt.append(argument)
-    return spelt
-
-
 def _arguments(path: Path, config_class: type[Any]) -> list[str]:
     """Turns a YAML mapping into command-line arguments."""
     if not path.is_file():
         raise ValueError(f"--config: got {path}, which is no file")
     values = read_yaml_mapping(path, "option to value")
-    known = _option_types(config_class)
+    known = option_types(config_class)
     unknown = sorted(str(key) for key in values if str(key).replace("-", "_") not in known)
     if unknown:
         raise ValueError(f"{path}: unknown option {', '.join(unknown)}; allowed: {', '.join(known)}")
@@ -126,7 +111,7 @@ def _arguments(path: Path, config_class: type[Any]) -> list[str]:
 
 def option_names(config_class: type[Any]) -> list[str]:
     """Returns the options of a dataclass, those of nested groups among the others."""
-    return list(_option_types(config_class))
+    return list(option_types(config_class))
 
 
 def unless_told(config_class: type[Any]) -> dict[str, Any]:
@@ -140,16 +125,6 @@ def unless_told(config_class: type[Any]) -> dict[str, Any]:
         if isinstance(hint, type) and dataclasses.is_dataclass(hint):
             meant |= unless_told(hint)
     return meant
-
-
-def _option_types(config_class: type[Any]) -> dict[str, Any]:
-    types: dict[str, Any] = {}
-    hints = get_type_hints(config_class)
-    for field in dataclasses.fields(config_class):
-        hint = hints[field.name]
-        nested = isinstance(hint, type) and dataclasses.is_dataclass(hint)
-        types |= _option_types(hint) if nested else {field.name: hint}
-    return types
 
 
 def option_values(config: Any) -> dict[str, Any]:

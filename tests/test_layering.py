@@ -33,7 +33,7 @@ ALLOWED = {
     "tracking": ("tracking", "reid.embedder", "reid.data.mot", "reid.files", "reid.records", "reid.zoo_entries"),
 }
 # Imported by anyone of the house, because they know nothing of images or networks.
-FREE = ("reid.files", "reid.records")
+FREE = ("reid.command_flags", "reid.files", "reid.records")
 
 
 def modules(repository: Path) -> list[tuple[str, Path]]:

@@ -12,6 +12,7 @@ from typing import Any
 if __package__ in (None, ""):  # run as a file: the repository root, not this folder, is where imports start
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
+from reid.command_flags import spelt_out
 from reid.files import write_json, write_text
 from reid.records import score_record
 from tracking.ablation_table import ablation_table
@@ -189,7 +190,7 @@ def main(arguments: list[str] | None = None) -> int:
     import tyro
 
     try:
-        run_benchmark(tyro.cli(Mot16BenchmarkConfig, args=arguments))
+        run_benchmark(tyro.cli(Mot16BenchmarkConfig, args=spelt_out(arguments, Mot16BenchmarkConfig)))
     except (ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

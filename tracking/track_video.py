@@ -20,6 +20,7 @@ if __package__ in (None, ""):  # run as a file: the repository root, not this fo
 
 import numpy as np
 
+from reid.command_flags import spelt_out
 from reid.files import write_json
 from reid.records import hardware, repository_commit
 from tracking.benchmark_runs import Run, plan_runs
@@ -248,7 +249,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Runs the command line; returns the exit status."""
     import tyro
 
-    config = tyro.cli(TrackVideoConfig, args=arguments)
+    config = tyro.cli(TrackVideoConfig, args=spelt_out(arguments, TrackVideoConfig))
     try:
         result = track_video(config)
     except (ValueError, OSError) as error:

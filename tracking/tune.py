@@ -12,6 +12,7 @@ from typing import Any
 if __package__ in (None, ""):  # run as a file: the repository root, not this folder, is where imports start
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
+from reid.command_flags import spelt_out
 from reid.files import write_json, write_text
 from reid.records import score_record
 from tracking.benchmark_data import Workload, load_workload, uses_images
@@ -202,7 +203,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Runs the command line; returns the exit status."""
     import tyro
 
-    config = tyro.cli(TuneConfig, args=arguments)
+    config = tyro.cli(TuneConfig, args=spelt_out(arguments, TuneConfig))
     try:
         tune(config)
     except (ValueError, OSError) as error:

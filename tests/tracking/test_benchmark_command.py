@@ -9,9 +9,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tyro
 from PIL import Image
 
+from reid.command_flags import spelt_out
 from tracking.mot16_benchmark import Mot16BenchmarkConfig, main, run_benchmark
+from tracking.track_video_options import TrackVideoConfig
+from tracking.tune_options import TuneConfig
 
 COLOURS = ((255, 0, 0), (0, 0, 255), (0, 255, 0))
 
@@ -278,6 +282,15 @@ def test_ablation_switches_each_flag_in_turn(data: Path, tmp_path: Path, capsys)
         "sort-interpolation-gaussian",
     ]
     assert other["sort"]["seed"] == 3 and "one sequence has no interval" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("config", [Mot16BenchmarkConfig, TuneConfig, TrackVideoConfig])
+def test_flags_are_said_as_the_ablation_shows_them(config: type) -> None:
+    told = ["--out", "x"] if config is not TrackVideoConfig else ["--source", "x"]
+    flags = ["--no-ema", "--cascade", "--no-motion-cost", "--camera-motion", "True", "--no-appearance"]
+    found = tyro.cli(config, args=spelt_out([*told, *flags, "--ema-momentum", "0.5"], config))
+    assert (found.ema, found.cascade, found.motion_cost, found.camera_motion) == (False, True, False, True)
+    assert found.appearance is False and found.ema_momentum == 0.5 and found.recovery is None
 
 
 @pytest.mark.parametrize(
