@@ -190,5 +190,5 @@ def offline_options(method: str, flags: OfflineFlags) -> OfflineOptions:
             flag = f"--{name.replace('_', '-')}"
             state = f"--link {options.link} --interpolation {options.interpolation}"
             state += f" --fill-long-gap {options.fill_long_gap}" if name == "fill_detour" else ""
-            raise ValueError(f"{flag}: not used with {'--cut-tracks False' if name == 'cut_different' else state}")
+            raise ValueError(f"{flag}: not used with {'--no-cut-tracks' if name == 'cut_different' else state}")
     return options
