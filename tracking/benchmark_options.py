@@ -39,7 +39,7 @@ class Mot16BenchmarkConfig(TrackerFlags, OfflineFlags):
         tracker_options: YAML file of options, tracker -> option -> value, as python -m tracking.tune writes it. What
             the command line says itself wins; detections below either min_confidence are ignored.
         reid: Checkpoints (.safetensors, .onnx, or zoo:NAME) that embed the crops; features in .npy files give way to
-            them. Where nothing gives embeddings, trackers that want them get zoo:reidlite_world, given images.
+            them. Where nothing gives embeddings and images are there, zoo:reidlite_distilled_world does.
         gate_fmr: False match rate at which the card of --reid tells the highest appearance distance (max_cosine of
             botsort, deepsort, strongsort); 0.03 unless told, where the card has it. See python -m reid.calibrate.
         ablate: A tracker, of which each flag is switched in turn, in place of --tracking-method.

@@ -12,7 +12,7 @@ from tracking.sequences import read_sequence
 from tracking.sources import find_detections
 from tracking.tracks import Tracker
 
-DEFAULT_REID = "zoo:reidlite_world"  # the zoo's lightest: fit for every frame on a CPU
+DEFAULT_REID = "zoo:reidlite_distilled_world"  # the zoo's lightest: fit for every frame on a CPU
 
 
 def default_network() -> Path | None:

@@ -39,7 +39,7 @@ class TrackVideoConfig(TrackerFlags):
         detector_size: hog, yolo, torchvision: the longer side of the image as the detector sees it.
         detector_overlap: hog, yolo: of boxes with a higher IoU only the most confident one stays.
         reid: Checkpoint (.safetensors, .onnx, or zoo:NAME) that embeds the crops, for trackers that look at people;
-            zoo:reidlite_world unless told. --no-appearance does without: overlap and motion tell people apart.
+            zoo:reidlite_distilled_world unless told. --no-appearance leaves people to overlap and motion.
         border: With a network: people whose box comes so near to the left, right or lower border, as a share of the
             image's height, are cut off there, so that their look says little and is not taken; 0.03 unless told. 0
             takes every look, for cameras that never see people whole.

@@ -97,9 +97,9 @@ def test_user_errors_are_one_line(world: Path, tmp_path: Path, capsys, options: 
 def test_looks_come_from_the_zoo_unless_told(world: Path, tmp_path: Path, capsys, monkeypatch) -> None:
     options = ["--gt", str(world / "train"), "--sequences", "MOT16-05"]
     assert main([*options, "--out", str(tmp_path / "zoo")]) == 0
-    assert "zoo:reidlite_world; --no-appearance does without" in capsys.readouterr().err
+    assert "zoo:reidlite_distilled_world; --no-appearance does without" in capsys.readouterr().err
     settings = json.loads((tmp_path / "zoo" / "result.json").read_text())["strongsort"]
-    assert settings["checkpoint_sha256"] == file_sha256(resolve_source("zoo:reidlite_world"))
+    assert settings["checkpoint_sha256"] == file_sha256(resolve_source("zoo:reidlite_distilled_world"))
     assert main([*options, "--out", str(tmp_path / "none"), "--no-appearance"]) == 0
     assert "zoo:" not in capsys.readouterr().err
     monkeypatch.setattr("tracking.default_network.DEFAULT_REID", "zoo:nobody")

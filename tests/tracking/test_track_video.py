@@ -277,7 +277,7 @@ def test_detections_of_a_file_need_no_detector(walk: Path, tmp_path: Path, monke
         assert len(result["tracks"]) == 2 and result["options"]["appearance"] is appearance
     assert capsys.readouterr().err.count("no zoo:nobody") == 1
     monkeypatch.undo()
-    for appearance, network in ((True, "zoo:reidlite_world"), (False, None)):
+    for appearance, network in ((True, "zoo:reidlite_distilled_world"), (False, None)):
         result = track_video(config(walk, tmp_path, detector=str(tmp_path / "det.txt"), appearance=appearance))
         assert result["reid"] == network and result["options"]["appearance"] is appearance
 
