@@ -4,10 +4,11 @@ python benchmarks/serving.py                                     two minutes; th
 python benchmarks/serving.py --ckpt runs/mine.onnx --clients 1 8 64 --batch-size 1 32 --hostile 32
 
 Each client keeps one connection and sends the next request when the answer to the last is there (a closed loop); a
-request holds --crops JPEG files of --height x --width as JSON. All clients run in one other process than
-the service, with a thread each, and share the machine with it. --batch-size takes several values, which are measured
-in turn: 1 embeds each crop by itself. --hostile adds connections that send half a request, and one client that sends
-oversized and malformed ones without a pause; they are not counted.
+request holds --crops JPEG files of --height x --width as JSON. All clients run in one other process than the service,
+with a thread each, and share the machine with it. --batch-size takes several values: 1 embeds each crop by itself. Each
+has a service of its own, and they take turns, so that what else the machine does meets all of them; a rate is the
+median over the rounds, latencies are those of all rounds together. --hostile measures each also while so many
+connections send half a request and one client sends oversized and malformed ones without a pause; they are not counted.
 """
 
 import argparse
@@ -16,12 +17,13 @@ import http.client
 import json
 import re
 import socket
+import statistics
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -143,19 +145,40 @@ def hostile_clients(port: int, count: int) -> Iterator[None]:
             thread.join()
 
 
-def row(name: str, clients: int, crops: int, load: Load, seconds: float) -> list[str]:
-    """Returns the cells of one measurement."""
-    others = ", ".join(
-        f"{status or 'broken'}: {count}" for status, count in sorted(load.statuses.items()) if status != 200
-    )
-    cells = [name, str(clients)]
-    if load.seconds:
-        p50, p99 = (1000 * float(np.percentile(load.seconds, share)) for share in (50, 99))
-        rate = len(load.seconds) / seconds
-        cells += [f"{rate:.0f}", f"{rate * crops:.0f}", f"{p50:.1f}", f"{p99:.1f}", str(len(load.seconds))]
-    else:
-        cells += ["0", "0", "-", "-", "0"]
-    return [*cells, others or "-"]
+def row(name: Sequence[str], crops: int, loads: Sequence[Load], seconds: float) -> list[str]:
+    """Returns the cells of one setting, measured in rounds of so many seconds."""
+    answered = [second for load in loads for second in load.seconds]
+    statuses: dict[int, int] = {}
+    for load in loads:
+        for status, count in load.statuses.items():
+            statuses[status] = statuses.get(status, 0) + count
+    others = ", ".join(f"{status or 'broken'}: {count}" for status, count in sorted(statuses.items()) if status != 200)
+    rate = statistics.median(len(load.seconds) for load in loads) / seconds
+    latencies = [f"{1000 * float(np.percentile(answered, share)):.1f}" if answered else "-" for share in (50, 99)]
+    return [*name, f"{rate:.0f}", f"{rate * crops:.0f}", *latencies, str(len(answered)), others or "-"]
+
+
+def measure_all(arguments: argparse.Namespace) -> None:
+    """Runs a service for each batch size and prints the table, a row when it is known."""
+    body = request_body(arguments.crops, arguments.height, arguments.width)
+    columns = ["batch", "hostile", "clients", "requests/s", "crops/s", "p50, ms", "p99, ms", "answered", "others"]
+    print("\n".join(f"| {' | '.join(line)} |" for line in (columns, ["---"] * len(columns))), flush=True)
+    hostile = sorted({0, arguments.hostile})
+    with ExitStack() as stack:
+        ports = {}
+        for size in arguments.batch_size:
+            options = ["--batch-size", str(size), *arguments.options.split()]
+            ports[size] = stack.enter_context(service(arguments.ckpt, options))
+            measure(ports[size], body, max(arguments.clients), 1.0)  # warm
+        for clients in arguments.clients:
+            found: dict[tuple[int, int], list[Load]] = {(size, bad): [] for size in ports for bad in hostile}
+            for _ in range(arguments.rounds):
+                for (size, bad), loads in found.items():
+                    with hostile_clients(ports[size], bad):
+                        loads.append(measure(ports[size], body, clients, arguments.seconds))
+            for (size, bad), loads in found.items():
+                cells = row((str(size), str(bad), str(clients)), arguments.crops, loads, arguments.seconds)
+                print(f"| {' | '.join(cells)} |", flush=True)
 
 
 def main() -> None:
@@ -167,22 +190,13 @@ def main() -> None:
     parser.add_argument("--crops", type=int, default=1, help="of a request")
     parser.add_argument("--height", type=int, default=160, help="of a crop")
     parser.add_argument("--width", type=int, default=64)
-    parser.add_argument("--seconds", type=float, default=5.0, help="of a measurement")
+    parser.add_argument("--seconds", type=float, default=2.0, help="of a measurement")
+    parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--hostile", type=int, default=0, help="connections that send half a request")
     parser.add_argument("--options", default="", help="more options of the service, in one string")
     arguments = parser.parse_args()
-    body = request_body(arguments.crops, arguments.height, arguments.width)
-    columns = ["batch", "clients", "requests/s", "crops/s", "p50, ms", "p99, ms", "answered", "other statuses"]
-    print("\n".join(f"| {' | '.join(line)} |" for line in (columns, ["---"] * len(columns))), flush=True)
     try:
-        for size in arguments.batch_size:
-            with service(arguments.ckpt, ["--batch-size", str(size), *arguments.options.split()]) as port:
-                measure(port, body, max(arguments.clients), 1.0)  # warm
-                for clients in arguments.clients:
-                    with hostile_clients(port, arguments.hostile):
-                        load = measure(port, body, clients, arguments.seconds)
-                    cells = row(str(size), clients, arguments.crops, load, arguments.seconds)
-                    print(f"| {' | '.join(cells)} |", flush=True)
+        measure_all(arguments)
     except (ValueError, OSError) as error:
         parser.exit(2, f"{error}\n")
 

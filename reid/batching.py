@@ -54,7 +54,7 @@ class Batcher:
         *,
         batch_size: int = 32,
         queue_size: int = 256,
-        max_wait: float = 0.002,
+        max_wait: float = 0.0,
         on_batch: Callable[[int, float], None] | None = None,
     ) -> None:
         if batch_size < 1:

@@ -44,8 +44,8 @@ class ServeConfig:
     """Crops that are embedded together at most."""
     queue_size: int = 256
     """Crops that may wait; a request that finds no room is answered 503."""
-    max_wait: float = 0.002
-    """Seconds that a first request waits for others."""
+    max_wait: float = 0.0
+    """Seconds that a request waits for others while the network is idle; without, batches grow with the load alone."""
     max_requests: int = 64
     """Requests that are worked on at once, and times --max-body the memory for bodies; others are answered 503."""
     max_connections: int = 256
