@@ -51,7 +51,8 @@ def test_readme_commands_work_one_after_the_other(repository: Path, run_python: 
     notebook = notebook.replace("pretrained=False", "preprocessing=SMALL").replace("split_ratio=0.1", "split_ratio=0.5")
     notebook = "from reid.data.images import Preprocessing\nSMALL = Preprocessing(64, 32)\n" + notebook
     run_python("-c", notebook + "\nassert embeddings.shape[1] == 256 and len(embeddings) > 1", cwd=repository)
-    code = blocks(readme, "python")[1].replace("runs/", f"{tmp_path}/runs/")
+    # The third block goes on where the second ends.
+    code = "".join(blocks(readme, "python")[1:]).replace("runs/", f"{tmp_path}/runs/")
     shown = run_python("-c", code + "\nassert tracks.xyxy.shape == (2, 4)", cwd=repository).stdout.splitlines()
     assert shown[0] == "0 {}" and shown[-1].startswith("4 {1: [") and ", 2: [" in shown[-1]
 
@@ -79,7 +80,19 @@ def test_small_demo_ends_in_one_table(demo: tuple[Path, str]) -> None:
     ending = demo[1][demo[1].rindex("world-easy-reid, seed 0 and world-easy-mot") :]
     for cell in ("colour histogram", "cares18, untrained", "cares18, trained", "Euclidean", "Jaccard"):
         assert cell in ending
-    for cell in ("Rank-1", "mAP", "mINP", "HOTA", "IDF1", "MOTA", "IDSW", "frames/s", "StrongSORT with re-ID", "SORT"):
+    for cell in (
+        "Rank-1",
+        "mAP",
+        "mINP",
+        "HOTA",
+        "IDF1",
+        "MOTA",
+        "IDSW",
+        "frames/s",
+        "StrongSORT with re-ID",
+        "ReidSort++",
+        "SORT",
+    ):
         assert cell in ending
 
 
