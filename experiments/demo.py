@@ -19,6 +19,10 @@ from rich.console import Console  # noqa: E402
 from experiments.precision import native_precision  # noqa: E402
 from experiments.report import Results, print_table, write_report  # noqa: E402
 from reid.config import run_entry_point  # noqa: E402
+from reid.zoo_entries import resolve_source  # noqa: E402
+
+# Trained on a world's people, none of whom walk through the sequences of any world.
+ZOO_NETWORK = "zoo:reidlite_distilled_world"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -135,13 +139,25 @@ def _tracking_steps(config: DemoConfig) -> list[Step]:
     benchmark = ["tracking/mot16_benchmark.py", "--gt", str(_mot_data(config) / "train"), "--tracking-method"]
     # The training left distances of false match rates on the card, from which the appearance limit is taken.
     model = ["--reid", str(config.out / "model.onnx")]
-    return [
+    steps = [
         Step("tracking with appearance", [*benchmark, "strongsort", *model, "--out", str(config.out / "track-reid")]),
         Step(
             "tracking without appearance",
             [*benchmark, "strongsort", "sort", "--no-appearance", "--out", str(config.out / "track-motion")],
         ),
     ]
+    if _is_there(ZOO_NETWORK):
+        zoo = ["strongsort", "reidsort", "reidsort++", "--reid", ZOO_NETWORK, "--out", str(config.out / "track-zoo")]
+        steps.append(Step("tracking with a network of the zoo", [*benchmark, *zoo]))
+    return steps
+
+
+def _is_there(network: str) -> bool:
+    try:
+        resolve_source(network)
+    except FileNotFoundError:
+        return False
+    return True
 
 
 def _read(path: Path) -> Any:
@@ -166,6 +182,11 @@ def collect(config: DemoConfig, commands: dict[str, str], seconds: float) -> Res
         "StrongSORT without": motion["strongsort"],
         "SORT": motion["sort"],
     }
+    if _is_there(ZOO_NETWORK):
+        zoo = _read(out / "track-zoo" / "result.json")
+        tracking["StrongSORT with zoo's reidlite"] = zoo["strongsort"]
+        tracking["ReidSort with it"] = zoo["reidsort"]
+        tracking["ReidSort++ with it, offline"] = zoo["reidsort++"]
     epochs = [json.loads(line) for line in lines]
     return Results(out, _mot_data(config), scores, tracking, epochs, commands, seconds)
 
