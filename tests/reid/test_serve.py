@@ -25,6 +25,7 @@ from serve_runs import MeanColours, ask, encoded, picture, running, text64
 
 from reid.config import parse_config
 from reid.embed_boxes import embed_boxes, embed_crops
+from reid.serve import main, open_socket
 from reid.serve_options import ServeConfig, read_token
 
 for package in ("fastapi", "uvicorn", "prometheus_client"):
@@ -365,11 +366,27 @@ def test_the_command_serves_until_it_is_told_to_end(checkpoint: Path, repository
             process.send_signal(signal.SIGTERM)
         assert process.wait(20) in (0, -signal.SIGTERM)
     with socket.socket() as taken, pytest.raises(OSError, match="cannot listen on"):
-        from reid.serve import open_socket
-
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         open_socket("127.0.0.1", taken.getsockname()[1])
+
+
+def test_the_command_passes_on_what_the_embedder_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    told: dict = {}
+
+    class Needing(MeanColours):
+        needs_cameras = True
+
+        def __init__(self, source, **options) -> None:
+            super().__init__()
+            told.update(options, source=source)
+
+    monkeypatch.setattr("reid.serve.Embedder", Needing)
+    options = ["--device", "cpu", "--precision", "bf16", "--batch-size", "3", "--threads", "2", "--camera", "1"]
+    with pytest.raises(ValueError, match="camera: got none, allowed: the camera of all crops"):
+        main(parse_config(ServeConfig, ["--ckpt", "a.onnx", *options]))
+    expected = {"device": "cpu", "precision": "bf16", "batch_size": 3, "threads": 2, "camera": 1}
+    assert told == expected | {"source": Path("a.onnx")}
 
 
 def test_threads_end_with_the_service() -> None:
