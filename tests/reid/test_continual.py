@@ -15,6 +15,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from accelerate import Accelerator
+from tiny_network import TinyNet
 from torch import nn
 
 import reid.continual
@@ -26,26 +27,10 @@ from reid.data.base import ReIDDataset, Sample, Split, relabel
 from reid.data.images import Preprocessing, load_image
 from reid.losses import CombinedLoss
 from reid.models.cameras import CameraVectors
-from reid.models.heads import BNNeckHead
 from reid.pseudo_labels import PseudoLabels
 
 SIZE = Preprocessing(16, 16)
 OPTIONS = ContinualOptions(continual=True, cluster_k1=8, cluster_k2=3, min_samples=3)
-
-
-class TinyNet(nn.Module):
-    """Colours of the upper and lower half, projected, with the head that every network here has."""
-
-    embedding_size = 6
-
-    def __init__(self, num_classes: int) -> None:
-        super().__init__()
-        self.mix = nn.Conv2d(3, 3, 1)
-        nn.init.dirac_(self.mix.weight)
-        self.head = BNNeckHead(6, num_classes, pooling="none")
-
-    def forward(self, images: torch.Tensor, camids: torch.Tensor | None = None) -> Any:
-        return self.head(F.adaptive_avg_pool2d(self.mix(images), (2, 1)).flatten(1), camids)
 
 
 @pytest.fixture(scope="module")

@@ -7,9 +7,8 @@ from typing import Any
 
 import pytest
 import torch
-import torch.nn.functional as F
 from accelerate import Accelerator
-from torch import nn
+from tiny_network import TinyNet
 
 from reid.continual_options import ContinualOptions
 from reid.continual_training import continue_training
@@ -17,8 +16,6 @@ from reid.data import read_dataset
 from reid.data.base import ReIDDataset, relabel
 from reid.data.images import Preprocessing
 from reid.losses import CombinedLoss
-from reid.models.heads import BNNeckHead
-from reid.models.output import ReIDOutput
 from reid.optim import OptimisationOptions
 from reid.pseudo_labels import cluster
 from reid.training import SamplingOptions, TrainingOptions
@@ -36,21 +33,6 @@ OPTIONS = ContinualOptions(
 )
 TRAINING = TrainingOptions(SamplingOptions(16, 4))
 Result = tuple[dict[str, torch.Tensor], list[dict[str, float]], Any]
-
-
-class TinyNet(nn.Module):
-    """Colours of the upper and lower half, mixed, with the head that every network here has."""
-
-    embedding_size = 6
-
-    def __init__(self, num_classes: int) -> None:
-        super().__init__()
-        self.mix = nn.Conv2d(3, 3, 1)
-        nn.init.dirac_(self.mix.weight)
-        self.head = BNNeckHead(6, num_classes, pooling="none")
-
-    def forward(self, images: torch.Tensor, camids: torch.Tensor | None = None) -> ReIDOutput:
-        return self.head(F.adaptive_avg_pool2d(self.mix(images), (2, 1)).flatten(1), camids)
 
 
 @pytest.fixture(scope="module")
