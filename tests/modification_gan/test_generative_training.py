@@ -3,6 +3,7 @@
 import json
 import signal
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
@@ -247,6 +248,15 @@ def test_random_numbers_depend_on_their_numbers_alone() -> None:
     assert torch.equal(noise_of([6], (4,))[0], noise[1]) and noise.shape == (2, 4) and len(noise_of([], (4,))) == 0
 
 
+@pytest.fixture
+def keyboard_interrupts() -> Iterator[None]:
+    """Ctrl-C raises, also where the tests run in the background of a shell, which ignores it there."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("keyboard_interrupts")
 def test_a_second_signal_is_as_always() -> None:
     before = signal.getsignal(signal.SIGINT)
     with stop_requests() as asked:
