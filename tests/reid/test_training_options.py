@@ -108,6 +108,12 @@ ELSEWHERE = {
     },
     "class_balance": "test_training.py::test_class_balance_acts_where_identities_differ_in_images",
     "fused": "test_engine.py::test_options_of_the_optimiser_arrive",
+    **{
+        f"synthetic_{name}": "test_synthetic_training.py::test_labels_and_weights_follow_the_options"
+        for name in ("labels", "ratio", "weight", "ckpt", "pseudo", "temperature")
+    },
+    "synthetic": "test_synthetic_training.py::test_ratio_zero_trains_as_without",
+    "synthetic_start": "test_synthetic_training.py::test_ratio_zero_trains_as_without",
     "activation_checkpointing": "test_engine.py::test_options_of_the_optimiser_arrive",
     "unlabelled": "test_training.py::test_images_of_any_scored_test_make_it_transductive",
     "continual_on": "test_continual.py::test_training_images_of_another_target_are_inductive",
