@@ -42,7 +42,7 @@ class OfflineOptions:
     """
 
     cut_tracks: bool = False
-    cut_different: float = 0.4
+    cut_different: float = 0.6
     link: Link = "none"
     aflink_weights: Path | None = None
     link_gap: int = 150

@@ -22,7 +22,7 @@ class SplitOptions:
         min_length: Fewest detections of a piece.
     """
 
-    different: float = 0.4
+    different: float = 0.6
     window: int = 12
     min_length: int = 3
 

@@ -16,9 +16,10 @@ from reid.command_flags import spelt_out
 from reid.files import write_json, write_text
 from reid.records import score_record
 from tracking.benchmark_data import Workload, load_workload, uses_images
-from tracking.benchmark_runs import Run, plan_runs
+from tracking.benchmark_runs import Run, build_trackers, plan_runs
 from tracking.benchmark_sources import prepare_sources, require_embeddings, run_detections
 from tracking.checkpoints import open_checkpoints
+from tracking.default_network import with_default_network
 from tracking.layouts import footage
 from tracking.progress_bar import progress_bar
 from tracking.sequences import find_sequences, match_sequences, read_sequence
@@ -49,6 +50,7 @@ def tune(config: TuneConfig) -> dict[str, Any]:
     require_optuna()  # said before an hour of detection is spent
     benchmark = config.as_benchmark()
     benchmark.check()
+    benchmark = with_default_network(benchmark, build_trackers(benchmark).values())
     checkpoints = open_checkpoints(benchmark.reid, config.device, config.precision)
     run = plan_runs(benchmark, checkpoints)[0]
     fixed, method = config.fixed(), config.tracking_method
