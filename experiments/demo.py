@@ -184,9 +184,9 @@ def collect(config: DemoConfig, commands: dict[str, str], seconds: float) -> Res
     }
     if _is_there(ZOO_NETWORK):
         zoo = _read(out / "track-zoo" / "result.json")
-        tracking["StrongSORT with zoo's reidlite"] = zoo["strongsort"]
-        tracking["ReidSort with it"] = zoo["reidsort"]
-        tracking["ReidSort++ with it, offline"] = zoo["reidsort++"]
+        tracking["StrongSORT, zoo's net"] = zoo["strongsort"]
+        tracking["ReidSort, zoo's net"] = zoo["reidsort"]
+        tracking["ReidSort++, zoo's net"] = zoo["reidsort++"]
     epochs = [json.loads(line) for line in lines]
     return Results(out, _mot_data(config), scores, tracking, epochs, commands, seconds)
 
