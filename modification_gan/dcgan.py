@@ -4,7 +4,7 @@ import torch
 
 from modification_gan.adversarial_losses import discriminator_loss, generator_loss
 from modification_gan.diff_augment import diff_augment
-from modification_gan.discriminator import Discriminator
+from modification_gan.discriminator import Discriminator, Norm
 from modification_gan.generative_model import Architecture, Batch, GenerativeModel, Losses, Objective, Turn
 from modification_gan.generator import Generator
 
@@ -27,16 +27,7 @@ class DCGAN(GenerativeModel):
         super().__init__()
         self.objective = objective
         self.source: Generator = build_generator(sizes, random)
-        self.discriminator = Discriminator(
-            sizes.height,
-            sizes.width,
-            sizes.ndf,
-            sizes.num_groups,
-            sizes.attention,
-            sizes.spectral_discriminator,
-            "none" if sizes.spectral_discriminator else "batch",
-            random,
-        )
+        self.discriminator = build_discriminator(sizes, "batch", random)
         self.noise_shape = (sizes.noise_size,)
         self.turns = (Turn("discriminator", ("discriminator",), adversary=True), Turn("generator", ("source",)))
 
@@ -56,6 +47,20 @@ class DCGAN(GenerativeModel):
             real_scores, fake_scores, told.adversarial_loss, told.label_smoothing, told.label_sides
         )
         return loss, {"discriminator": loss.detach()}
+
+
+def build_discriminator(sizes: Architecture, norm: Norm, random: torch.Generator) -> Discriminator:
+    """Builds the discriminator of the GANs; `norm` is its normalisation where that is not spectral."""
+    return Discriminator(
+        sizes.height,
+        sizes.width,
+        sizes.ndf,
+        sizes.num_groups,
+        sizes.attention,
+        sizes.spectral_discriminator,
+        "none" if sizes.spectral_discriminator else norm,
+        random,
+    )
 
 
 def build_generator(sizes: Architecture, random: torch.Generator) -> Generator:

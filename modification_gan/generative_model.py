@@ -1,6 +1,7 @@
 """What the training loop asks of a generative model."""
 
 import dataclasses
+from abc import ABC, abstractmethod
 
 import torch
 from torch import nn
@@ -94,7 +95,7 @@ class Batch:
 Losses = tuple[torch.Tensor, dict[str, torch.Tensor]]
 
 
-class GenerativeModel(nn.Module):
+class GenerativeModel(nn.Module, ABC):
     """Networks and their losses.
 
     Attributes:
@@ -110,6 +111,7 @@ class GenerativeModel(nn.Module):
     turns: tuple[Turn, ...]
     previews: int = 32
 
+    @abstractmethod
     def losses(self, turn: str, batch: Batch, random: torch.Generator) -> Losses:
         """Returns the loss of a turn.
 
@@ -118,7 +120,6 @@ class GenerativeModel(nn.Module):
             batch: Training images, on the model's device.
             random: All random numbers, on the CPU.
         """
-        raise NotImplementedError
 
     def part_parameters(self, turn: Turn) -> list[nn.Parameter]:
         """Returns the parameters that a turn moves."""

@@ -4,9 +4,9 @@ import torch
 from torch import nn
 
 from modification_gan.adversarial_losses import discriminator_loss, generator_loss
-from modification_gan.dcgan import build_generator
+from modification_gan.dcgan import build_discriminator, build_generator
 from modification_gan.diff_augment import diff_augment
-from modification_gan.discriminator import Discriminator, Norm
+from modification_gan.discriminator import Norm
 from modification_gan.encoder import Encoder
 from modification_gan.generative_model import Architecture, Batch, GenerativeModel, Losses, Objective, Turn
 from modification_gan.generator import Generator
@@ -44,16 +44,7 @@ class VAEGAN(GenerativeModel):
             random,
         )
         self.source: Generator = build_generator(sizes, random)
-        self.discriminator = Discriminator(
-            sizes.height,
-            sizes.width,
-            sizes.ndf,
-            sizes.num_groups,
-            sizes.attention,
-            sizes.spectral_discriminator,
-            "none" if sizes.spectral_discriminator else self.norm(),
-            random,
-        )
+        self.discriminator = build_discriminator(sizes, self.norm(), random)
         self.noise_shape = (sizes.noise_size,)
         self.turns = (
             Turn("discriminator", ("discriminator",), self.adversary_steps(), adversary=True),

@@ -146,13 +146,14 @@ def write_zoo(entries: Mapping[str, ZooEntry], path: str | os.PathLike[str] = ZO
 
 
 def find_entry(name: str, path: str | os.PathLike[str] = ZOO) -> ZooEntry:
-    """Returns an entry.
+    """Returns an entry, by its name or as "zoo:NAME".
 
     Raises:
         FileNotFoundError: When there is no such zoo.
         ValueError: When there is no such entry; the message lists those that are there.
     """
     entries = read_zoo(path)
+    name = name.removeprefix(PREFIX)
     if name not in entries:
         raise ValueError(f"zoo: got {name!r}, allowed: {', '.join(sorted(entries)) or 'none, the zoo is empty'}")
     return entries[name]
@@ -172,7 +173,7 @@ def resolve_source(source: str | os.PathLike[str], zoo: str | os.PathLike[str] =
     text = os.fspath(source)
     if not text.startswith(PREFIX):
         return Path(text)
-    entry = find_entry(text.removeprefix(PREFIX), zoo)
+    entry = find_entry(text, zoo)
     path = Path(zoo).parent / entry.file
     if not path.is_file():
         advice = f"python -m reid.models.zoo fetch {entry.name}"

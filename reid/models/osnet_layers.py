@@ -1,5 +1,7 @@
 """Layers of OSNet and its variants. Parameter names are torchreid's, so that its published weights fit."""
 
+from abc import ABC, abstractmethod
+
 import torch
 import torch.nn.functional as F
 from torch import nn
@@ -113,7 +115,7 @@ class OSNetHead(nn.Module):
         return ReIDOutput(features, embeddings, None if self.classifier is None else self.classifier(embeddings))
 
 
-class OSNetBase(nn.Module):
+class OSNetBase(nn.Module, ABC):
     """What all variants share: what follows behind the feature map, initialisation, foreign names.
 
     Attributes:
@@ -144,9 +146,9 @@ class OSNetBase(nn.Module):
             self.head = BNNeckHead(channels, num_classes, pooling)
         self.embedding_size = self.head.size
 
+    @abstractmethod
     def feature_map(self, images: torch.Tensor) -> torch.Tensor:
         """Maps (B, 3, H, W) to (B, C, H / 16, W / 16)."""
-        raise NotImplementedError
 
     def add_cameras(self, num_cameras: int, factor: float) -> None:
         """Adds camera vectors to the embeddings."""

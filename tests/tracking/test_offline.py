@@ -58,7 +58,7 @@ def test_long_gaps_are_filled_where_the_track_plainly_goes_on() -> None:
         "as foretold": (walk(1, 60, 80), True),
         "he stood still": (walk(1, 60, 80, x=-72.0), True),
         "somewhere else": (walk(1, 60, 80, x=300.0), False),
-        "another height": ([(f, 1, 2.0 * f, 0, 40, 60) for f in range(60, 81)], False),
+        "another height": ([(f, 1, 2.0 * f, 40, 40, 60) for f in range(60, 81)], False),
         "too long": (walk(1, 150, 170), False),
     }
     for name, (after, goes_on) in cases.items():
@@ -106,9 +106,13 @@ def test_tracks_take_the_detections_that_were_left_over() -> None:
     # Every option counts: gaps, ends, overlap and looks.
     count = {
         name: len(recover_detections(sequence, every, RecoveryOptions(**{name: value})).frame)
-        for name, value in (("max_gap", 5), ("ends", 0), ("min_iou", 0.999))
+        for name, value in (("max_gap", 5), ("ends", 0))
     }
     assert count["max_gap"] < 120 and count["ends"] < 120
+    moved = [(f, i, x + 15 * ((f, i) == (25, 1)), y, w, h) for f, i, x, y, w, h in seen]  # an overlap of 0.45
+    for least, taken in ((0.4, True), (0.5, False)):
+        found = recover_detections(sequence, detections(moved), RecoveryOptions(min_iou=least, max_gap=10))
+        assert (25 in found.frame[found.track_id == 1]) is taken
     other = looks((0, 120))
     own = np.array([row for row in range(120) if every.xywh[row, 1] == 0 and not (10 <= every.frame[row] <= 40)])
     other[own] = looks((3, len(own)))
