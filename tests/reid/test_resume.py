@@ -73,12 +73,13 @@ def test_a_killed_training_goes_on_bit_for_bit(
     out = tmp_path / "run"
     killed_in_the_middle(repository, tiny_market, out)
     states = sorted((out / "states" / "source").glob("epoch-*.pt"))
-    assert len(states) == 2
+    # Killed between writing a state and removing the oldest, it leaves three.
+    assert len(states) in (2, 3)
     # The last state is cut short, as a full disk or a crash of the machine leaves it.
     states[-1].write_bytes(states[-1].read_bytes()[:5000])
     run(tiny_market, out, "--resume")
     shown = " ".join(capsys.readouterr().out.split())
-    assert f"{states[-1].name} is damaged" in shown.replace("\n", "") and states[0].name in shown
+    assert f"{states[-1].name} is damaged" in shown.replace("\n", "") and states[-2].name in shown
     assert same(whole, out)
 
 
