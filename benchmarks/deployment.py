@@ -4,11 +4,18 @@ python benchmarks/deployment.py --root WORLD          a few minutes; WORLD is a 
 python benchmarks/deployment.py --networks zoo:reidlite_world@256x128 --openvino
 
 A network is a checkpoint, which may be told another input size (the networks of the zoo take any), or the name of a
-backbone with random weights. Each runs in float32 and in 8 bits, in onnxruntime and, if asked for, in OpenVINO. They
-take turns, so that what else the machine does meets all of them; a speed is the median over the rounds, and so is the
-ratio to OSNet of the same round. With one thread the processor's time counts, which waiting for other programs does not
-lengthen; with more it is the time of the clock. mAP is that of checkpoints in their own size, calibrated on the
-training images of the set.
+backbone with random weights, which may be told its options (reidlite,last_stride=2@256x128). Each runs in float32 and
+in 8 bits, in onnxruntime and, if asked for, in OpenVINO. They take turns, so that what else the machine does meets
+all of them; a speed is the median over the rounds, and so is the ratio to OSNet of the same round. With one thread
+the processor's time counts, which waiting for other programs does not lengthen; with more it is the time of the
+clock. The last column is the time of cutting 32 people out of a frame of 1920 x 1080, resizing and normalising them,
+as a share of that of the network. mAP is that of checkpoints in their own size, calibrated on the training images of
+the set.
+
+python benchmarks/deployment.py --networks --real DATA --real-networks DATA/models/osnet_x0_25_msmt17.onnx
+
+compares float and 8 bits on real people instead: DATA holds mot17-mini/train and video/ (experiments/real_people.py),
+and each is calibrated on the crops of the other.
 """
 
 import argparse
@@ -28,6 +35,7 @@ NETWORKS = (
     "zoo:cares18_world@256x128",
     "zoo:reidlite_world@256x128",
     "zoo:reidlite_world@192x96",
+    "reidlite,last_stride=2@256x128",
     "osnet_x0_25@256x128",
 )
 BASE = "osnet_x1_0@256x128"
@@ -45,18 +53,21 @@ class Variant:
         arithmetic: "float32" or "int8".
         engine: "onnxruntime" or "OpenVINO".
         runs: What embeds a batch, by its size.
+        prepare: Makes the input of the largest batch from a frame.
     """
 
     title: str
     arithmetic: str
     engine: str
     runs: dict[int, Run]
+    prepare: Run
 
 
 def _checkpoint(text: str, folder: Path) -> tuple[str, Path]:
-    """Writes the network of SOURCE or SOURCE@HEIGHTxWIDTH into a folder; returns its title and the file."""
+    """Writes the network of SOURCE[,OPTION=VALUE ...][@HEIGHTxWIDTH] into a folder; returns its title and the file."""
     import torch
 
+    from experiments.generated_plan import told_options
     from reid.checkpoint import Card, load_checkpoint, save_checkpoint
     from reid.data.images import Preprocessing
     from reid.models import build_model, input_size
@@ -67,8 +78,10 @@ def _checkpoint(text: str, folder: Path) -> tuple[str, Path]:
         state, card = load_checkpoint(source)
     else:
         torch.manual_seed(0)
-        model: Any = build_model(source).eval()
-        card = Card(source, {}, 0, int(model.embedding_size), Preprocessing(*input_size(source)))
+        name, *told = source.split(",")
+        options = told_options(told, "networks")
+        model: Any = build_model(name, **options).eval()
+        card = Card(name, options, 0, int(model.embedding_size), Preprocessing(*input_size(name)))
         state = model.state_dict()
     if size:
         try:
@@ -100,7 +113,7 @@ def _variants(text: str, folder: Path, threads: int, openvino: bool, float_only:
     engines = ["onnxruntime", *(["OpenVINO"] if openvino and not float_only else [])]
     inputs = {batch: example_images(network.card, batch).numpy() for batch in BATCHES}
     return [
-        Variant(title, kind, engine, _runs(path, engine, inputs, threads))
+        Variant(title, kind, engine, _runs(path, engine, inputs, threads), _preparing(network.card.preprocessing))
         for engine in engines
         for kind, path in paths.items()
     ]
@@ -117,6 +130,20 @@ def _runs(path: Path, engine: str, inputs: dict[int, Any], threads: int) -> dict
     backend, _, _ = open_openvino(path, "cpu", None, threads)
     compiled = backend.compiled
     return {batch: lambda images=images: compiled({0: images}) for batch, images in inputs.items()}  # type: ignore[misc]
+
+
+def _preparing(preprocessing: Any) -> Run:
+    """Returns what cuts the largest batch out of a frame as `reid.embed_boxes` does, and makes it a network's input."""
+    import numpy as np
+
+    from reid.embed_boxes import cut_box
+
+    random = np.random.default_rng(0)
+    frame = random.integers(0, 256, (1080, 1920, 3), np.uint8)
+    height = random.uniform(80, 400, max(BATCHES))
+    corners = np.stack([random.uniform(0, 1700, len(height)), random.uniform(0, 680, len(height))], axis=1)
+    boxes = np.concatenate([corners, corners + np.stack([0.4 * height, height], axis=1)], axis=1)
+    return lambda: preprocessing.normalise(preprocessing.batch([cut_box(frame, box)[0] for box in boxes]))
 
 
 def speed_table(networks: Sequence[str], base: str, threads: int, rounds: int, least: float, openvino: bool) -> str:
@@ -139,7 +166,14 @@ def speed_table(networks: Sequence[str], base: str, threads: int, rounds: int, l
                 cell.append(f"{batch / statistics.median(found):.0f} ({ratio:.1f} x)")
                 if batch == 1:
                     cell.append(f"{1000 * statistics.median(found):.1f}")
+        largest = max(BATCHES)
+        # Each beside its network once more, so that both meet the same machine.
+        pairs = measure([run for row in rows for run in (row.prepare, row.runs[largest])], rounds, least / 4, clock)
+        for number, cell in enumerate(cells):
+            own, network = (statistics.median(seconds) for seconds in pairs[2 * number : 2 * number + 2])
+            cell.append(f"{100 * own / network:.1f} %")
     columns = ["network", "arithmetic", "engine", *(f"batch {batch}" for batch in reversed(BATCHES)), "ms, batch 1"]
+    columns.append("preparing")
     return "\n".join(f"| {' | '.join(line)} |" for line in [columns, ["---"] * len(columns), *cells])
 
 
@@ -174,10 +208,46 @@ def accuracy_table(networks: Sequence[str], root: Path, count: int, method: str)
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
+def real_table(sources: Sequence[str], root: Path, count: int, method: str) -> str:
+    """Returns the table of how well real people are told apart in float and in 8 bits."""
+    import numpy as np
+
+    from experiments.real_people import FRAMES, VIDEO, separation, sequence_people, video_people
+    from reid.embedder import Embedder
+    from reid.export_int8 import export_int8
+    from reid.export_onnx import export_onnx
+    from reid.parity import cosine_parity
+    from reid.quantise import QuantiseOptions
+    from reid.zoo_entries import resolve_source
+
+    sets = {"frames": (sequence_people(root / FRAMES), 1), "video": (video_people(root / VIDEO), 20)}
+    columns = ["network", "people", "crops", "calibrated on", "AUC, float32", "int8", "cosine, mean, worst"]
+    lines = [columns, ["---"] * len(columns)]
+    with tempfile.TemporaryDirectory() as folder:
+        for source in sources:
+            path, plain, small = resolve_source(source), Path(folder) / "float.onnx", Path(folder) / "int8.onnx"
+            if path.suffix == ".onnx":
+                plain = path
+            else:
+                export_onnx(path, plain, opset=OPSET)
+            for name, (people, apart) in sets.items():
+                other = next(key for key in sets if key != name)
+                images = sets[other][0].crops
+                images = [images[number] for number in np.random.default_rng(0).permutation(len(images))[:count]]
+                export_int8(path, small, images, QuantiseOptions(method), opset=OPSET)
+                rows = [Embedder(file)(people.crops) for file in (plain, small)]
+                scores = [f"{separation(own, people, apart)[0]:.4f}" for own in rows]
+                found = cosine_parity(*rows)
+                counts = [str(len(set(people.person.tolist()))), str(len(people.crops))]
+                cosines = f"{found.mean_cosine:.4f}, {found.min_cosine:.4f}"
+                lines.append([f"`{path.stem}`", f"{counts[0]} of the {name}", counts[1], other, *scores, cosines])
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
 def main() -> None:
     """Prints the tables in Markdown."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--networks", nargs="+", default=NETWORKS, help="SOURCE or SOURCE@HEIGHTxWIDTH")
+    parser.add_argument("--networks", nargs="*", default=NETWORKS, help="SOURCE or SOURCE@HEIGHTxWIDTH")
     parser.add_argument("--base", default=BASE, help="what they are compared with, in float32 by onnxruntime")
     parser.add_argument("--openvino", action="store_true", help="OpenVINO as well")
     parser.add_argument("--threads", type=int, default=1)
@@ -186,23 +256,30 @@ def main() -> None:
     parser.add_argument("--root", type=Path, help="labelled set for the second table")
     parser.add_argument("--calibration-count", type=int, default=128)
     parser.add_argument("--calibration-method", default="percentile")
+    parser.add_argument("--real", type=Path, help="folder of real frames and of a real video for the third table")
+    parser.add_argument("--real-networks", nargs="+", default=("zoo:cares18_world",), help="checkpoints or .onnx files")
     arguments = parser.parse_args()
     try:
-        table = speed_table(
-            arguments.networks,
-            arguments.base,
-            arguments.threads,
-            arguments.rounds,
-            arguments.least,
-            arguments.openvino,
-        )
-        clock = "processor" if arguments.threads == 1 else "clock"
-        print(f"Crops a second of {clock} time, {arguments.threads} threads, {arguments.rounds} rounds\n")
-        print(table, flush=True)
+        if arguments.networks:
+            table = speed_table(
+                arguments.networks,
+                arguments.base,
+                arguments.threads,
+                arguments.rounds,
+                arguments.least,
+                arguments.openvino,
+            )
+            clock = "processor" if arguments.threads == 1 else "clock"
+            print(f"Crops a second of {clock} time, {arguments.threads} threads, {arguments.rounds} rounds\n")
+            print(table, flush=True)
         if arguments.root is not None:
             settings = (arguments.calibration_count, arguments.calibration_method)
             print(f"\n{arguments.root.name}, 8 bits calibrated by {settings[1]} on {settings[0]} images\n")
-            print(accuracy_table(arguments.networks, arguments.root, *settings))
+            print(accuracy_table(arguments.networks, arguments.root, *settings), flush=True)
+        if arguments.real is not None:
+            settings = (arguments.calibration_count, arguments.calibration_method)
+            print(f"\nReal people, 8 bits calibrated by {settings[1]} on {settings[0]} crops\n")
+            print(real_table(arguments.real_networks, arguments.real, *settings))
     except (ValueError, OSError, ModuleNotFoundError) as error:
         parser.exit(2, f"{error}\n")
 
