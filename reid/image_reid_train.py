@@ -31,6 +31,7 @@ from reid.evaluation import embed_samples, protocol_of, rank, scores_of
 from reid.losses import CombinedLoss
 from reid.models import build_model
 from reid.models.foreign_weights import load_foreign
+from reid.models.split_batch_norm import join_statistics
 from reid.records import repository_commit, score_record
 from reid.run_folder import RunFolder
 from reid.synthetic_images import GeneratedImages, read_generated
@@ -205,6 +206,7 @@ def _train(session: Session, batch_size: int) -> Trainer:
     rehearse(trainer, (batch_size + more, 3, images.height, images.width))
     report = _reporter(session, lambda: trainer, 0, config.run.epochs, "inductive")
     trainer.train(config.run.epochs, report, resume=config.run.resume)
+    join_statistics(trainer.bare_model)
     return trainer
 
 

@@ -11,9 +11,9 @@ LABELS = ("lsro", "pseudo", "group")
 class SyntheticOptions:
     """Which generated images are trained on beside the real ones, how many, and as whom.
 
-    They go through the same transforms and the same batches, hence into the statistics of batch normalisation, and
-    act through the cross entropy alone; a --teacher does not see them. They are never query or gallery, and have no
-    part in continual training.
+    They go through the same transforms and the same batches, hence into the statistics of batch normalisation unless
+    --synthetic-statistics keeps those apart, and act through the cross entropy alone; a --teacher does not see them.
+    They are never query or gallery, and have no part in continual training.
 
     Raises:
         ValueError: When a value is outside its range, or an option is given that another one leaves without effect.
@@ -24,6 +24,7 @@ class SyntheticOptions:
         "synthetic_ratio": 1.0,
         "synthetic_weight": 1.0,
         "synthetic_start": 0,
+        "synthetic_statistics": "joint",
         "synthetic_pseudo": "soft",
         "synthetic_temperature": 0.05,
     }
@@ -39,6 +40,9 @@ class SyntheticOptions:
     """What a generated image counts in the cross entropy, where a real one counts 1; 1 unless told."""
     synthetic_start: int | None = None
     """First epochs, of real images alone; 0 unless told. Some are good where the network itself gives pseudo labels."""
+    synthetic_statistics: Literal["joint", "apart"] | None = None
+    """Of batch normalisation. joint, the default: those of all images of a batch. apart: generated images have theirs
+    in training, and the network keeps those of real images (arXiv 1911.09665)."""
     synthetic_ckpt: Path | None = None
     """pseudo: the trained network (.safetensors, .onnx or zoo:NAME) that labels the images once, before the training.
     Without it the network in training labels them anew at the start of each epoch with generated images, which costs a
@@ -61,6 +65,8 @@ class SyntheticOptions:
             raise ValueError(
                 f"synthetic_temperature: got {self.synthetic_temperature} with synthetic_pseudo nearest, which has none"
             )
+        if self.synthetic_statistics not in (None, "joint", "apart"):
+            raise ValueError(f"synthetic_statistics: got {self.synthetic_statistics!r}, allowed: joint, apart")
         for name, right, allowed in (
             ("synthetic_ratio", self.ratio() >= 0, "0 (off) or more"),
             ("synthetic_weight", self.weight() > 0, "above 0"),
@@ -90,6 +96,10 @@ class SyntheticOptions:
         """Returns how many epochs come first without generated images."""
         return self._meant("synthetic_start")
 
+    def apart(self) -> bool:
+        """Returns whether generated images have batch statistics of their own."""
+        return self._meant("synthetic_statistics") == "apart"
+
     def temperature(self) -> float | None:
         """Returns the temperature of soft pseudo labels, None for the nearest identity."""
         return None if self.synthetic_pseudo == "nearest" else self._meant("synthetic_temperature")
@@ -103,7 +113,7 @@ class SyntheticOptions:
         return self.labels() == "pseudo" and self.synthetic_ckpt is None
 
     def check_training(
-        self, *, epochs: int, cross_entropy: float, datasets: int, cameras: bool, pk_layers: bool
+        self, *, epochs: int, cross_entropy: float, datasets: int, cameras: bool, renorm: bool, pk_layers: bool
     ) -> None:
         """Raises a ValueError when generated images cannot act in a training.
 
@@ -112,6 +122,7 @@ class SyntheticOptions:
             cross_entropy: Weight of its cross entropy.
             datasets: How many it reads.
             cameras: Whether its network has camera vectors.
+            renorm: Whether its network has batch renormalisation.
             pk_layers: Whether its network has layers that want P x K batches.
         """
         if not self.acts():
@@ -124,5 +135,7 @@ class SyntheticOptions:
             raise ValueError("synthetic_labels: got group with several datasets, whose identities are numbered anew")
         if cameras:
             raise ValueError("synthetic: got a folder with --sie, but generated images have no camera")
+        if renorm and self.apart():
+            raise ValueError("synthetic_statistics: got apart with --renorm, allowed: joint, or batch normalisation")
         if pk_layers:
             raise ValueError("synthetic: got a folder with --renorm-pk, whose batches are P x K images and no more")

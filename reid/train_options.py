@@ -263,6 +263,7 @@ class TrainConfig:
             cross_entropy=self.loss.cross_entropy_weight,
             datasets=len(self.data.names()),
             cameras=self.network.camera_factor() > 0,
+            renorm=self.network.renorm,
             pk_layers=self.network.renorm_pk,
         )
         others = [name for name in ("cross_domain", "unlabelled") if getattr(self.continual, name) is not None]

@@ -28,6 +28,7 @@ from reid.data.transforms import Augmentation, TrainTransform
 from reid.distances import available_threads
 from reid.engine import Trainer, to_device
 from reid.losses import CombinedLoss, LossWithGenerated
+from reid.models.split_batch_norm import split_statistics
 from reid.optim import (
     JointOptimizer,
     OptimisationOptions,
@@ -210,6 +211,8 @@ def build_image_trainer(
     if generated is not None:
         if distillation is not None:
             distillation = RealDistillation(distillation, sampler.batch_size)
+        if generated.options.apart():
+            split_statistics(model, sampler.batch_size)
         sampler = generated.mix(sampler, count, seed)  # type: ignore[arg-type]
         samples, labels = [*samples, *generated.images.samples], labels | generated.images.labels()
     loader = training_loader(samples, labels, preprocessing, sampler, loading.workers, loading.cache_megabytes)  # type: ignore[arg-type]

@@ -72,6 +72,16 @@ def test_ratio_zero_trains_as_without(tiny_market: Path, uniform: Path, tmp_path
     assert late_rows[1]["loss/generated"] == pytest.approx(math.log(8), rel=0.2)
 
 
+def test_batch_statistics_may_stay_those_of_real_images(tiny_market: Path, uniform: Path, tmp_path: Path) -> None:
+    told = (*LIGHT, "--synthetic", uniform, "--lr", 1e-9, "--flip", 0, "--erasing", 0, "--pad-crop", 0)
+    real, _ = train(tiny_market, tmp_path / "real", *told, "--synthetic-ratio", 0)
+    apart, _ = train(tiny_market, tmp_path / "apart", *told, "--synthetic-statistics", "apart")
+    joint, _ = train(tiny_market, tmp_path / "joint", *told)
+    names = [name for name in real if name.endswith("running_mean")]
+    assert names and all(torch.allclose(real[name], apart[name], atol=1e-5) for name in names)
+    assert not all(torch.allclose(real[name], joint[name], atol=1e-5) for name in names)
+
+
 def part_of(root: Path, folder: Path, **told: Any) -> GeneratedPart:
     data = read_market1501(root)
     images = read_generated(folder, data.train, [], lambda line: None)
@@ -238,6 +248,7 @@ def test_networks_that_cannot_label_are_refused(tiny_market: Path, uniform: Path
         ({"synthetic": Path("a"), "synthetic_ratio": -1.0}, "0 .off. or more"),
         ({"synthetic": Path("a"), "synthetic_weight": 0.0}, "above 0"),
         ({"synthetic": Path("a"), "synthetic_start": -1}, "0 or more"),
+        ({"synthetic": Path("a"), "synthetic_statistics": "own"}, "joint, apart"),
         ({"synthetic": Path("a"), "synthetic_labels": "pseudo", "synthetic_temperature": 0.0}, "above 0"),
         (
             {"synthetic": Path("a"), "synthetic_labels": "pseudo", "synthetic_pseudo": "nearest"}
@@ -252,14 +263,15 @@ def test_options_without_effect_are_refused(given: dict[str, Any], message: str)
 
 
 def test_trainings_that_they_do_not_fit_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    fits = {"epochs": 2, "cross_entropy": 1.0, "datasets": 1, "cameras": False, "pk_layers": False}
-    told = SyntheticOptions(tmp_path, synthetic_labels="group", synthetic_start=1)
+    fits = {"epochs": 2, "cross_entropy": 1.0, "datasets": 1, "cameras": False, "renorm": False, "pk_layers": False}
+    told = SyntheticOptions(tmp_path, synthetic_labels="group", synthetic_start=1, synthetic_statistics="apart")
     told.check_training(**fits)
     for name, value, message in (
         ("cross_entropy", 0.0, "cross_entropy_weight 0"),
         ("epochs", 1, "below the 1 epochs"),
         ("datasets", 2, "several datasets"),
         ("cameras", True, "no camera"),
+        ("renorm", True, "apart with --renorm"),
         ("pk_layers", True, "--renorm-pk"),
     ):
         with pytest.raises(ValueError, match=message):

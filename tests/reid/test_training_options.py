@@ -113,6 +113,7 @@ ELSEWHERE = {
         for name in ("labels", "ratio", "weight", "ckpt", "pseudo", "temperature")
     },
     "synthetic": "test_synthetic_training.py::test_ratio_zero_trains_as_without",
+    "synthetic_statistics": "test_synthetic_training.py::test_batch_statistics_may_stay_those_of_real_images",
     "synthetic_start": "test_synthetic_training.py::test_ratio_zero_trains_as_without",
     "activation_checkpointing": "test_engine.py::test_options_of_the_optimiser_arrive",
     "unlabelled": "test_training.py::test_images_of_any_scored_test_make_it_transductive",
