@@ -25,7 +25,8 @@ class Plan:
         judge: The network in whose embeddings images are judged.
         reid: Options of every training.
         generate: Options of every generator.
-        models: What each model is told on top.
+        models: What each model is told on top; None takes an option of `generate` back. The name is the model's, unless
+            "model" says another.
         arms: What a training with generated images is told on top, by name.
         out: Folder of the study.
         precision: Of re-ID trainings.
@@ -82,6 +83,7 @@ class Plan:
         folder = self.generated(seed, model)
         told = {"model": model, "root": self.world_folder(seed), "out": folder, "ckpt": self.network(seed)}
         told |= self.generate | self.models[model] | {"seed": seed, "resume": True}
+        told = {name: value for name, value in told.items() if value is not None}
         return Run(f"seed {seed}: {model}", folder, ["modification_gan/synthetic_generate.py", *words(told)])
 
     def quality(self, seed: int, model: str) -> Run:

@@ -69,11 +69,13 @@ def config(tmp_path: Path) -> GeneratedImagesConfig:
 
 def test_every_command_of_the_plan_is_understood(tmp_path: Path) -> None:
     plan = planned(GeneratedImagesConfig(tmp_path), tmp_path)
-    assert list(plan.models) == ["dcgan", "vae-gan", "vae-wgangp", "diffusion"]
+    assert list(plan.models) == ["dcgan", "dcgan-identities", "vae-gan", "vae-wgangp", "diffusion"]
     assert parse_config(TrainConfig, plan.training(0, NONE, "").command[1:]).synthetic.synthetic is None
     for model in plan.models:
         made = parse_config(GenerateConfig, plan.generation(1, model).command[1:])
-        assert made.network.model == model and made.condition.kind() == "embeddings" and made.run.seed == 1
+        by_identity = model == "dcgan-identities"  # a name of the plan's own, whose options take `groups` back
+        assert made.network.model == ("dcgan" if by_identity else model) and made.run.seed == 1
+        assert made.condition.kind() == ("identities" if by_identity else "embeddings")
         judged = parse_config(QualityConfig, plan.quality(1, model).command[2:])
         assert judged.generated == made.run.out and judged.root == made.data.root
     for arm, told in plan.arms.items():
