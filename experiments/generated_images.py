@@ -76,14 +76,16 @@ def planned(config: GeneratedImagesConfig, out: Path) -> Plan:
     generate = told_options(config.generate_options, "generate_options")
     # What is said here wins over what the plan says of a single model, too.
     models = {
-        name: told | {key: value for key, value in generate.items() if key in told}
+        # What a model takes back has no meaning for it, whatever the value.
+        name: told | {key: value for key, value in generate.items() if told.get(key) is not None}
         for name, told in plan.models.items()
     }
     return dataclasses.replace(
         plan,
         world=plan.world | world,
         reid=plan.reid | told_options(config.reid_options, "reid_options"),
-        generate=plan.generate | {key: value for key, value in generate.items() if not _of_models(plan, key)},
+        generate=plan.generate
+        | {key: value for key, value in generate.items() if key in plan.generate or not _of_models(plan, key)},
         models=models,
     )
 

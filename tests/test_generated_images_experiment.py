@@ -89,6 +89,7 @@ def test_options_of_the_command_line_win(tmp_path: Path) -> None:
     plan = planned(GeneratedImagesConfig(tmp_path, precision="no", **told), tmp_path)  # type: ignore[arg-type]
     assert (plan.world["pids"], plan.reid["epochs"], plan.generate["groups"], plan.precision) == (30, 2, 3, "no")
     assert all(model["steps"] == 4 for model in plan.models.values()) and "steps" not in plan.generate
+    assert plan.models["dcgan-identities"]["groups"] is None
     for wrong, message in (({"models": ("gan",)}, "models: got 'gan'"), ({"arms": ("all",)}, "arms: got 'all'")):
         with pytest.raises(ValueError, match=message):
             planned(GeneratedImagesConfig(tmp_path, **wrong), tmp_path)
