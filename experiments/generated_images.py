@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import os
+import shutil
 import sys
 import time
 from collections.abc import Callable
@@ -16,13 +17,16 @@ sys.path[0] = str(ROOT)
 from experiments.generated_plan import NONE, Plan, read_plan, told_options, words  # noqa: E402
 from experiments.generated_table import replace_section, study_section  # noqa: E402
 from experiments.precision import native_precision  # noqa: E402
+from experiments.real_images import write_real_images  # noqa: E402
 from experiments.runs import Run, is_done, run_command  # noqa: E402
 from reid.config import run_entry_point  # noqa: E402
+from reid.data.generated import MANIFEST  # noqa: E402
 from reid.files import write_json, write_text  # noqa: E402
 
 MARK = "generated_images.json"  # tells `make results` that the runs below have a table of their own
 
 WORLD_SEEDS = 100  # added to the seed, so that no world shows people that the zoo's networks were trained on
+OTHER_SEEDS = 200  # for people who are in no other world of the study
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,8 +42,8 @@ class GeneratedImagesConfig:
     """Folder of the study."""
     plan: Path = ROOT / "experiments" / "generated_images.yaml"
     """What is run."""
-    models: tuple[str, ...] = ("dcgan", "vae-gan", "vae-wgangp", "diffusion")
-    """Models of the plan."""
+    models: tuple[str, ...] = ("dcgan", "vae-gan", "vae-wgangp", "diffusion", "real-others", "real-people")
+    """Models of the plan; real-people and real-others show what images of perfect quality would do."""
     arms: tuple[str, ...] = ("lsro", "pseudo", "group")
     """Ways of labelling, by the plan's names."""
     seeds: tuple[int, ...] = (0, 1, 2)
@@ -68,14 +72,17 @@ def planned(config: GeneratedImagesConfig, out: Path) -> Plan:
     """
     precision = native_precision() if config.precision == "auto" else config.precision
     plan = read_plan(config.plan, out, precision)
-    for name, chosen, known in (("models", config.models, plan.models), ("arms", config.arms, plan.arms)):
+    for name, chosen, known in (
+        ("models", config.models, [*plan.models, *plan.real]),
+        ("arms", config.arms, plan.arms),
+    ):
         for one in chosen:
             if one not in known:
                 raise ValueError(f"{name}: got {one!r}, allowed: {', '.join(known)}")
     world = {key.replace("_", "-"): value for key, value in told_options(config.world_options, "world_options").items()}
     generate = told_options(config.generate_options, "generate_options")
     # What is said here wins over what the plan says of a single model, too.
-    models = {
+    generators = {
         # What a model takes back has no meaning for it, whatever the value.
         name: told | {key: value for key, value in generate.items() if told.get(key) is not None}
         for name, told in plan.models.items()
@@ -86,7 +93,7 @@ def planned(config: GeneratedImagesConfig, out: Path) -> Plan:
         reid=plan.reid | told_options(config.reid_options, "reid_options"),
         generate=plan.generate
         | {key: value for key, value in generate.items() if key in plan.generate or not _of_models(plan, key)},
-        models=models,
+        models=generators,
     )
 
 
@@ -104,9 +111,7 @@ def write_world(plan: Plan, seed: int) -> None:
     if world.is_dir():
         return
     rendered = world.with_name("rendered")
-    if not rendered.is_dir():
-        told = words(plan.world | {"seed": WORLD_SEEDS + seed, "out": rendered})
-        run_command(["-m", "synthetic_world", "reid", *told], f"seed {seed}: world")
+    _render(plan, WORLD_SEEDS + seed, rendered, f"seed {seed}: world")
     # Each step can be done again after an interruption; the world appears when all is done.
     kept: dict[tuple[str, str], int] = {}
     for path in sorted((rendered / "bounding_box_train").glob("*.jpg")):
@@ -117,6 +122,29 @@ def write_world(plan: Plan, seed: int) -> None:
     # It names the images that are no longer there.
     (rendered / "annotations.json").unlink(missing_ok=True)
     rendered.rename(world)
+
+
+def _render(plan: Plan, world_seed: int, folder: Path, what: str) -> None:
+    if not folder.is_dir():
+        told = words(plan.world | {"seed": world_seed, "out": folder})
+        run_command(["-m", "synthetic_world", "reid", *told], what)
+
+
+def write_images(plan: Plan, seed: int, model: str) -> None:
+    """Trains a generator, which writes its images, or renders the real ones that stand for them.
+
+    Raises:
+        ValueError: When that fails.
+    """
+    folder = plan.generated(seed, model)
+    if model not in plan.real:
+        _finish(plan.generation(seed, model), "manifest.csv")
+    elif not (folder / MANIFEST).is_file():
+        kind = plan.real[model]
+        rendered = folder.with_name(f"rendered-{kind}")
+        _render(plan, (WORLD_SEEDS if kind == "people" else OTHER_SEEDS) + seed, rendered, f"seed {seed}: {model}")
+        write_real_images(kind, rendered, plan.world_folder(seed), folder, model)
+        shutil.rmtree(rendered)
 
 
 def is_finished(run: Run, result: str) -> bool:
@@ -161,14 +189,13 @@ def run_seed(config: GeneratedImagesConfig, plan: Plan, seed: int, report: Calla
         report()
     faults = []
     for model in config.models:
-        generation, quality = plan.generation(seed, model), plan.quality(seed, model)
         try:
-            _finish(generation, "manifest.csv")
-            _finish(quality, "quality.json")
+            write_images(plan, seed, model)
+            _finish(plan.quality(seed, model), "quality.json")
         except ValueError as error:
             faults.append(str(error))
             continue
-        for arm in config.arms:
+        for arm in plan.arms_of(model, config.arms):
             try:
                 if _train(plan.training(seed, model, arm)):
                     report()

@@ -7,6 +7,7 @@ from typing import Any
 
 import yaml
 
+from experiments.real_images import KINDS, Kind
 from experiments.runs import Run
 from reid.yaml_mapping import read_yaml_mapping
 
@@ -27,7 +28,9 @@ class Plan:
         generate: Options of every generator.
         models: What each model is told on top; None takes an option of `generate` back. The name is the model's, unless
             "model" says another.
+        real: Which real images stand for generated ones, one of `experiments.real_images.KINDS`, by model.
         arms: What a training with generated images is told on top, by name.
+        own_arms: The only arms of a model, by its name.
         out: Folder of the study.
         precision: Of re-ID trainings.
     """
@@ -38,7 +41,9 @@ class Plan:
     reid: dict[str, Any]
     generate: dict[str, Any]
     models: dict[str, dict[str, Any]]
+    real: dict[str, Kind]
     arms: dict[str, dict[str, Any]]
+    own_arms: dict[str, list[str]]
     out: Path
     precision: str
 
@@ -62,6 +67,10 @@ class Plan:
     def generated(self, seed: int, model: str) -> Path:
         """Returns the folder of a model's images."""
         return self.folder(seed) / f"images-{model}"
+
+    def arms_of(self, model: str, asked: Sequence[str]) -> list[str]:
+        """Returns those of the arms that a model has."""
+        return [arm for arm in asked if arm in self.own_arms.get(model, self.arms)]
 
     def training(self, seed: int, model: str, arm: str) -> Run:
         """Returns a training; the model `NONE` is the one without generated images."""
@@ -145,5 +154,16 @@ def read_plan(path: Path, out: Path, precision: str) -> Plan:
     models, arms = ({name: dict(told or {}) for name, told in parts[part].items()} for part in ("models", "arms"))
     if NONE in models:
         raise ValueError(f"{path}: models: got {NONE}, which is the training without generated images")
-    told = (dict(parts["reid"]), dict(parts["generate"]), models, arms)
+    own = {name: list(told.pop("arms")) for name, told in models.items() if "arms" in told}
+    real = {name: told.pop("real") for name, told in models.items() if "real" in told}
+    for name, kind in real.items():
+        if kind not in KINDS or models[name]:
+            raise ValueError(
+                f"{path}: models: {name}: got {kind!r}, allowed: {', '.join(KINDS)}, without other options"
+            )
+    for name, chosen in own.items():
+        if unknown := [arm for arm in chosen if arm not in arms]:
+            raise ValueError(f"{path}: models: {name}: got the arm {unknown[0]}, allowed: {', '.join(arms)}")
+    made = {name: told for name, told in models.items() if name not in real}
+    told = dict(parts["reid"]), dict(parts["generate"]), made, real, arms, own
     return Plan(dict(parts["world"]), images, str(parts["judge"]), *told, out, precision)

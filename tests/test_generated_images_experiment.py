@@ -13,10 +13,12 @@ import experiments.generated_images as study
 from experiments.generated_images import GeneratedImagesConfig, main, planned, write_world
 from experiments.generated_plan import NONE, read_plan
 from experiments.generated_table import BEGIN, END, replace_section
+from experiments.real_images import write_real_images
 from experiments.results import read_records
 from modification_gan.options import GenerateConfig
 from modification_gan.quality import QualityConfig
 from reid.config import option_values, parse_config
+from reid.data.generated import read_manifest
 from reid.train_options import TrainConfig
 
 GAIN = {"lsro": 0.05, "pseudo": 0.0, "group": -0.05}
@@ -155,6 +157,9 @@ def test_plans_are_checked(tmp_path: Path) -> None:
         ({"extra": 1}, "allowed: arms"),
         ({"images_per_camera": 3}, "images_per_camera: got 3"),
         ({"models": {NONE: {}}}, "models: got none"),
+        ({"models": {"real": {"real": "cats"}}}, "models: real: got 'cats', allowed: people, others"),
+        ({"models": {"real": {"real": "people", "steps": 3}}}, "without other options"),
+        ({"models": {"dcgan": {"arms": ["all"]}}}, "models: dcgan: got the arm all"),
     ):
         path.write_text(yaml.safe_dump(good | change))
         with pytest.raises(ValueError, match=message):
@@ -164,6 +169,32 @@ def test_plans_are_checked(tmp_path: Path) -> None:
         read_plan(path, tmp_path, "no")
     with pytest.raises(FileNotFoundError, match="no such plan"):
         read_plan(tmp_path / "absent.yaml", tmp_path, "no")
+
+
+def test_real_images_stand_for_generated_ones(
+    config: GeneratedImagesConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    machine = Machine()
+    monkeypatch.setattr(study, "run_command", machine)
+    main(GeneratedImagesConfig(config.out, models=("real-people", "real-others"), seeds=(1,)))
+    folder = config.out / "seed-1"
+    people, others = (read_manifest(folder / f"images-real-{kind}") for kind in ("people", "others"))
+    # One of the three images was cut from the training set; of the other world all three are taken, as nobody's.
+    assert [(row.labels, row.group, row.model) for row in people] == [({1: 1.0}, 1, "real-people")]
+    assert [(row.labels, row.group) for row in others] == [(None, None)] * 3
+    # Each has only the labels that make sense for it, and what is done is not done again.
+    done = list(machine.names)
+    assert {name.removeprefix("seed 1: real-") for name in done if "real-" in name and "quality" not in name} == {
+        "people", "people-group", "others", "others-lsro", "others-pseudo"
+    }  # fmt: skip
+    main(GeneratedImagesConfig(config.out, models=("real-people", "real-others"), seeds=(1,)))
+    assert machine.names == done and not list(folder.glob("rendered*"))
+    few = folder / "world-medium-few"
+    with pytest.raises(ValueError, match="holds no training image beside"):
+        write_real_images("people", few, few, tmp_path / "none", "real-people")
+    (few / "bounding_box_train" / "someone.jpg").touch()
+    with pytest.raises(ValueError, match=r"someone.jpg: tells no person"):
+        write_real_images("others", few, few, tmp_path / "none", "real-others")
 
 
 def test_a_page_without_markers_gets_them_at_its_end() -> None:
