@@ -7,6 +7,7 @@ from typing import Any
 
 from experiments.ablation_table import RATIOS, cell, mean_and_spread, origin, paired_differences, verdict
 from experiments.generated_plan import NONE, Plan
+from experiments.real_images import Kind
 from reid.records import require_one_protocol
 
 BEGIN, END = "<!-- generated images: begin -->", "<!-- generated images: end -->"
@@ -22,6 +23,10 @@ _QUALITY = (
     ("of its group", ("conditions", "agreement")),
     ("nearer than 1 % of test", ("leak", "closer_than_test", "hundredth")),
 )
+_REAL: dict[Kind, str] = {
+    "people": "are images of the training people that the training set lost, with their right labels",
+    "others": "are the training images of a world of other people",
+}
 # (model, arm) -> seed -> score record
 Scores = dict[tuple[str, str], dict[int, dict[str, Any]]]
 
@@ -115,6 +120,8 @@ def study_section(plan: Plan, models: Sequence[str], arms: Sequence[str], faults
         "standard error (few seeds: a hint, no proof).",
         score_table(scores),
     ]
+    if kinds := [f"`{name}` {_REAL[kind]}" for name, kind in plan.real.items() if name in {row[0] for row in scores}]:
+        parts.append("No generator, but what images of perfect quality would do: " + "; ".join(kinds) + ".")
     if quality := quality_table(folder, models):
         parts.append(
             f"The images against the training images, by `python -m modification_gan.quality` in the embeddings of "

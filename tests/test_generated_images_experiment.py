@@ -189,6 +189,8 @@ def test_real_images_stand_for_generated_ones(
     }  # fmt: skip
     main(GeneratedImagesConfig(config.out, models=("real-people", "real-others"), seeds=(1,)))
     assert machine.names == done and not list(folder.glob("rendered*"))
+    text = (config.out / "generated_images.md").read_text()
+    assert "| real-people | group | 1 |" in text and "`real-others` are the training images of a world" in text
     few = folder / "world-medium-few"
     with pytest.raises(ValueError, match="holds no training image beside"):
         write_real_images("people", few, few, tmp_path / "none", "real-people")
