@@ -63,8 +63,10 @@ def kernel_distance(first: Rows, second: Rows) -> float:
 
 def kernel_distance_of_subsets(
     first: Rows, second: Rows, *, subsets: int = 100, size: int = 1000, seed: int = 0
-) -> tuple[float, float]:
+) -> tuple[float, float | None]:
     """Returns mean and standard deviation of `kernel_distance` over random subsets, which is how KID is reported.
+
+    The deviation is None where each subset is all there is.
 
     Args:
         first: (N, D).
@@ -80,6 +82,8 @@ def kernel_distance_of_subsets(
     size = min(size, len(first), len(second))
     if subsets < 1 or size < 2:
         raise ValueError(f"subsets, size: got {subsets}, {size}, allowed: 1 or more, 2 or more")
+    if size == len(first) == len(second):
+        return kernel_distance(first, second), None
     random = np.random.default_rng(seed)
     values = [
         kernel_distance(*(rows[random.choice(len(rows), size, replace=False)] for rows in (first, second)))

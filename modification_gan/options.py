@@ -300,7 +300,7 @@ class RunOptions:
     out: Path = Path("runs/generated")
     """Folder of the run: images, manifest.csv, card.json, model.safetensors with its card, samples, curves.png."""
     num_images: int = 2000
-    """Images to make after the training; 0 for none."""
+    """Images to make after the training; 0 leaves none, not even those of an earlier run."""
     sample_batch: int = 256
     """Images made at a time."""
     resume: bool = False

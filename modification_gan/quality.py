@@ -209,7 +209,7 @@ def lines_of(scores: dict[str, Any]) -> list[str]:
     lines = [f"{'':11}{'images':>7} {'Frechet':>9} {'KID':>16} {'precision':>9} {'recall':>7} {'coverage':>8}"]
     for name in ("generated", "test"):
         one = scores[name]
-        kid = f"{one['kid']:.4f} ± {one['kid_spread']:.4f}"
+        kid = f"{one['kid']:.4f}" + ("" if one["kid_spread"] is None else f" ± {one['kid_spread']:.4f}")
         shares = f"{one['precision']:9.3f} {one['recall']:7.3f} {one['coverage']:8.3f}"
         lines.append(f"{name:11}{one['images']:7d} {one['frechet']:9.4f} {kid:>16} {shares}")
     lines.append(

@@ -92,7 +92,7 @@ def write_images(
         OSError: When a file cannot be written.
     """
     began = time.perf_counter()
-    _remove_earlier(out)
+    remove_images(out)
     (out / IMAGES).mkdir(parents=True, exist_ok=True)
     seeds, groups = image_seeds(seed, count), draw_groups(card.shares, count, seed)
     names = [f"{IMAGES}/{number:06d}.jpg" for number in range(count)]
@@ -114,7 +114,8 @@ def _write(item: tuple[Path, np.ndarray]) -> None:
     path.write_bytes(cv2.imencode(".jpg", image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, _QUALITY])[1].tobytes())
 
 
-def _remove_earlier(out: Path) -> None:
+def remove_images(out: Path) -> None:
+    """Removes the images of an earlier sampling, the manifest first."""
     (out / MANIFEST).unlink(missing_ok=True)
     for path in (out / IMAGES).glob("*.jpg"):
         if re.fullmatch(r"\d{6,}", path.stem):

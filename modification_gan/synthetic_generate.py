@@ -20,7 +20,7 @@ from modification_gan.models import build_model
 from modification_gan.options import GenerateConfig
 from modification_gan.pictures import draw_curves, write_grid
 from modification_gan.run_files import RunFiles
-from modification_gan.sampling import write_images
+from modification_gan.sampling import remove_images, write_images
 from modification_gan.training import GenerativeTrainer, InterruptedTraining, Listeners
 from modification_gan.training_images import TrainingBatches, load_training_images, read_training_split
 from modification_gan.weights import SourceCard, load_source, save_source
@@ -142,6 +142,8 @@ def _sample(config: GenerateConfig, accelerator: Accelerator, files: RunFiles, s
         speed = write_images(files.out, source, card, run.num_images, run.seed, run.sample_batch, accelerator.device)
         facts["images_per_second"] = speed
         say(f"wrote {run.num_images} images to {files.out} at {speed:.0f} images/s, JPEGs included")
+    else:
+        remove_images(files.out)  # those of an earlier run would pass for this one's
     write_json(files.card, facts)
 
 

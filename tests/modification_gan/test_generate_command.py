@@ -120,6 +120,9 @@ def test_more_images_of_a_finished_training(tiny_market: Path, tmp_path: Path, q
     assert [(tmp_path / image.file).read_bytes() for image in few] == stored
     generate(tiny_market, tmp_path, *options, "--num-images", 2, "--resume")
     assert len(list((tmp_path / "images").iterdir())) == 2
+    generate(tiny_market, tmp_path, *options, "--num-images", 0, "--resume")  # none are left
+    assert not (tmp_path / "manifest.csv").exists() and not list((tmp_path / "images").iterdir())
+    generate(tiny_market, tmp_path, *options, "--num-images", 2)
     generate(tiny_market, tmp_path, *options, "--num-images", 0)  # anew: nothing of the earlier run stays
     assert not (tmp_path / "manifest.csv").exists() and json.loads((tmp_path / "card.json").read_text())["images"] == 0
 

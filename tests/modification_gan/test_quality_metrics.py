@@ -55,9 +55,11 @@ def test_kernel_distance_is_that_of_a_double_loop() -> None:
     across = sum(kernel(a, b) for a in first for b in second) / (7 * 9)
     assert kernel_distance(first, second) == pytest.approx(within - 2 * across, rel=1e-6)
     mean, spread = kernel_distance_of_subsets(first, second, subsets=3, size=100)
-    assert spread > 0 and mean != kernel_distance(first, second)  # 7 of 9 each
+    assert spread is not None and spread > 0 and mean != kernel_distance(first, second)  # 7 of 9 each
     again = kernel_distance_of_subsets(first, second, subsets=3, size=100)
     assert (mean, spread) == again != kernel_distance_of_subsets(first, second, subsets=3, size=100, seed=1)
+    # As many images as a subset has: there is but one.
+    assert kernel_distance_of_subsets(first, second[:7], size=7) == (kernel_distance(first, second[:7]), None)
     same = [kernel_distance(rows(200, 5, seed), rows(200, 5, 100 + seed)) for seed in range(10)]
     assert min(same) < 0 < max(same)  # without bias
 
