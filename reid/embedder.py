@@ -1,5 +1,6 @@
 """Crops in, L2-normalised embeddings out, whatever the format of the network."""
 
+import dataclasses
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -11,7 +12,8 @@ from reid.cosine_limits import limit_at, read_calibration
 from reid.data.images import Preprocessing
 from reid.zoo_entries import resolve_source
 
-# Maps uint8 (N, 3, H, W) and camids int64 (N,) or None to float (N, D).
+# Maps uint8 (N, 3, H, W) and camids int64 (N,) or None to float (N, D). One that says takes_float normalises by its own
+# preprocessing, and takes float32 that was normalised already as well.
 Backend = Callable[[np.ndarray, np.ndarray | None], np.ndarray]
 PRECISIONS = ("fp32", "bf16", "fp16")
 FORMATS = (".safetensors", ".onnx", ".xml", ".torchscript")
@@ -80,6 +82,7 @@ class Embedder:
         *,
         device: Any = "cpu",
         batch_size: int = 32,
+        precision: str = "fp32",
         camera: int | None = None,
         flip: bool = False,
     ) -> "Embedder":
@@ -90,13 +93,19 @@ class Embedder:
             preprocessing: What its input wants.
             device: By name, as above, or a device of torch.
             batch_size: Crops a forward pass.
+            precision: As above.
             camera: The camera of all crops, as above.
             flip: As above.
+
+        Raises:
+            ValueError: When an option is none of these.
         """
         from reid.torch_backend import TorchBackend
 
+        if precision not in PRECISIONS:
+            raise ValueError(f"precision: got {precision!r}, allowed: {', '.join(PRECISIONS)}")
         embedder = cls.__new__(cls)
-        embedder._set(TorchBackend(model, preprocessing, device, "fp32"), preprocessing, batch_size, "model", camera)
+        embedder._set(TorchBackend(model, preprocessing, device, precision), preprocessing, batch_size, "model", camera)
         embedder.flip = flip
         return embedder
 
@@ -114,6 +123,12 @@ class Embedder:
         self._backend = backend
         self.flip = False
         self.preprocessing = preprocessing
+        self._prepare = preprocessing.batch
+        if getattr(backend, "takes_float", False):
+            # The size is the crops', mean and deviation are the network's.
+            own: Preprocessing = backend.preprocessing  # type: ignore[attr-defined]
+            size = {"height": preprocessing.height, "width": preprocessing.width}
+            self._prepare = dataclasses.replace(own, **size).normalised
         self.batch_size = batch_size
         self.name = name
         self.camera = camera
@@ -142,7 +157,7 @@ class Embedder:
         rows = []
         for start in range(0, len(images), self.batch_size):
             part = slice(start, start + self.batch_size)
-            batch = self.preprocessing.batch(images[part])
+            batch = self._prepare(images[part])
             rows.append(self._run(batch, None if cameras is None else cameras[part]))
         embeddings = np.concatenate(rows)
         broken = ~np.isfinite(embeddings).all(axis=1)
