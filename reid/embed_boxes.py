@@ -53,7 +53,7 @@ def embed_boxes(embed: Embed, frames: Sequence[np.ndarray], boxes: Sequence[np.n
     if len(frames) != len(boxes):
         raise ValueError(f"boxes: got {len(boxes)} arrays for {len(frames)} frames, allowed: one a frame")
     crops: list[np.ndarray] = []
-    qualities: list[float] = []
+    qualities: list[np.ndarray] = []
     counts = []
     for frame, xyxy in zip(frames, boxes, strict=True):
         array = np.asarray(xyxy, np.float64).reshape(-1, 4) if np.size(xyxy) == 0 else np.asarray(xyxy, np.float64)
@@ -61,12 +61,11 @@ def embed_boxes(embed: Embed, frames: Sequence[np.ndarray], boxes: Sequence[np.n
             raise ValueError(f"boxes: got shape {array.shape}, allowed: (N, 4)")
         if frame.ndim != 3 or frame.shape[2] != 3 or frame.dtype != np.uint8:
             raise ValueError(f"frame: got {frame.dtype} {frame.shape}, allowed: uint8 (H, W, 3)")
-        for box in array:
-            crop, share = cut_box(frame, box)
-            crops.append(crop)
-            qualities.append(share)
+        cut, shares = cut_boxes(frame, array)
+        crops += cut
+        qualities.append(shares)
         counts.append(len(array))
-    quality = np.array(qualities, np.float32)
+    quality = np.concatenate(qualities) if qualities else np.zeros(0, np.float32)
     rows = _embed(embed, crops, quality)
     ends = np.cumsum(counts[:-1], dtype=np.int64)
     return (
@@ -88,25 +87,33 @@ def _usable(crop: np.ndarray) -> bool:
     return crop.ndim == 3 and min(crop.shape[:2]) >= LEAST_PIXELS
 
 
-def cut_box(frame: np.ndarray, box: np.ndarray) -> tuple[np.ndarray, float]:
-    """Cuts one box out of a frame.
+def cut_boxes(frame: np.ndarray, xyxy: np.ndarray) -> tuple[list[np.ndarray], np.ndarray]:
+    """Cuts boxes out of a frame, without copying pixels.
 
     Args:
         frame: uint8 RGB (H, W, 3).
-        box: xyxy (4,), in pixels.
+        xyxy: (N, 4), in pixels.
 
     Returns:
-        The part of the box inside the frame, to whole pixels, and its share of the box; nothing and 0 if bad.
+        For each box the part of it inside the frame, to whole pixels, as a view of the frame, and float32 (N,): that
+        part's share of the box. (0, 0, 3) and 0 for a box that is bad in the sense of `Embedded`.
     """
-    empty = np.zeros((0, 0, 3), np.uint8)
-    if not np.isfinite(box).all() or box[2] <= box[0] or box[3] <= box[1]:
-        return empty, 0.0
     height, width = frame.shape[:2]
-    inside = np.clip(box, 0, (width, height, width, height))
-    left, top = np.floor(inside[:2]).astype(int)
-    right, bottom = np.ceil(inside[2:]).astype(int)
-    crop = frame[top:bottom, left:right]
-    if not _usable(crop):
-        return empty, 0.0
-    share = (inside[2] - inside[0]) * (inside[3] - inside[1]) / ((box[2] - box[0]) * (box[3] - box[1]))
-    return crop, float(max(share, np.finfo(np.float32).tiny))
+    boxes = np.asarray(xyxy, np.float64)
+    good = np.asarray(np.isfinite(boxes).all(axis=1) & (boxes[:, 2:] > boxes[:, :2]).all(axis=1))
+    inside = np.clip(np.where(good[:, None], boxes, 0.0), 0, (width, height, width, height))
+    corners = np.concatenate([np.floor(inside[:, :2]), np.ceil(inside[:, 2:])], axis=1).astype(np.int64)
+    good &= (corners[:, 2:] - corners[:, :2] >= LEAST_PIXELS).all(axis=1)
+    corners[~good] = 0
+    shares = np.zeros(len(boxes))
+    # A side at a time: the area of a box of large numbers would be infinite.
+    sides, whole = ((part[good, 2:] - part[good, :2]) for part in (inside, boxes))
+    shares[good] = (sides / whole).prod(axis=1).clip(min=np.finfo(np.float32).tiny)
+    crops = [frame[top:bottom, left:right] for left, top, right, bottom in corners.tolist()]
+    return crops, shares.astype(np.float32)
+
+
+def cut_box(frame: np.ndarray, box: np.ndarray) -> tuple[np.ndarray, float]:
+    """Cuts one box, xyxy (4,), out of a frame; returns its crop and share as `cut_boxes` does."""
+    crops, shares = cut_boxes(frame, np.asarray(box)[None])
+    return crops[0], float(shares[0])

@@ -1,6 +1,5 @@
 """Crops in, L2-normalised embeddings out, whatever the format of the network."""
 
-import dataclasses
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -12,8 +11,7 @@ from reid.cosine_limits import limit_at, read_calibration
 from reid.data.images import Preprocessing
 from reid.zoo_entries import resolve_source
 
-# Maps uint8 (N, 3, H, W) and camids int64 (N,) or None to float (N, D). One that says takes_float normalises by its own
-# preprocessing, and takes float32 that was normalised already as well.
+# Maps uint8 (N, 3, H, W) and camids int64 (N,) or None to float (N, D).
 Backend = Callable[[np.ndarray, np.ndarray | None], np.ndarray]
 PRECISIONS = ("fp32", "bf16", "fp16")
 FORMATS = (".safetensors", ".onnx", ".xml", ".torchscript")
@@ -123,12 +121,6 @@ class Embedder:
         self._backend = backend
         self.flip = False
         self.preprocessing = preprocessing
-        self._prepare = preprocessing.batch
-        if getattr(backend, "takes_float", False):
-            # The size is the crops', mean and deviation are the network's.
-            own: Preprocessing = backend.preprocessing  # type: ignore[attr-defined]
-            size = {"height": preprocessing.height, "width": preprocessing.width}
-            self._prepare = dataclasses.replace(own, **size).normalised
         self.batch_size = batch_size
         self.name = name
         self.camera = camera
@@ -157,7 +149,7 @@ class Embedder:
         rows = []
         for start in range(0, len(images), self.batch_size):
             part = slice(start, start + self.batch_size)
-            batch = self._prepare(images[part])
+            batch = self.preprocessing.batch(images[part])
             rows.append(self._run(batch, None if cameras is None else cameras[part]))
         embeddings = np.concatenate(rows)
         broken = ~np.isfinite(embeddings).all(axis=1)

@@ -12,7 +12,7 @@ from PIL import Image
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from reid.data.images import Preprocessing
-from reid.embed_boxes import cut_box
+from reid.embed_boxes import cut_box, cut_boxes
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP")
 # What a whole file has behind the start of its last part; decoders fill up what is missing without an error.
@@ -121,9 +121,8 @@ def prepare_image(
     if boxes is None:
         boxes = [[0, 0, image.shape[1], image.shape[0]]]
     with np.errstate(over="ignore", invalid="ignore"):
-        cut = [cut_box(image, np.array(box, np.float64)) for box in boxes]
-    quality = np.array([share for _, share in cut], np.float32)
-    return Prepared([preprocessing.resize(crop) for crop, share in cut if share > 0], quality)
+        crops, quality = cut_boxes(image, np.array(boxes, np.float64).reshape(-1, 4))
+    return Prepared([preprocessing.resize(crop) for crop, share in zip(crops, quality, strict=True) if share], quality)
 
 
 def parse_boxes(text: str | None) -> list[list[float]] | None:

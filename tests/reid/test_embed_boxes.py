@@ -1,9 +1,11 @@
 """Boxes of several frames, and crops that show nothing."""
 
+import math
+
 import numpy as np
 import pytest
 
-from reid.embed_boxes import embed_boxes, embed_crops
+from reid.embed_boxes import LEAST_PIXELS, cut_box, cut_boxes, embed_boxes, embed_crops
 
 
 class Means:
@@ -54,6 +56,38 @@ def test_bad_boxes_have_no_quality() -> None:
     assert np.allclose(found.embeddings[len(bad) :], Means()([frames()[0][10:30, 0:20], frames()[0][5:45, 5:25]]))
     (none,) = embed_boxes(Means(), frames()[:1], [np.array(bad)])
     assert none.embeddings.shape == (len(bad), 0) and not none.quality.any()
+
+
+def plain_cut(frame: np.ndarray, box: list[float]) -> tuple[np.ndarray, float]:
+    """One box, number by number."""
+    nothing = np.zeros((0, 0, 3), np.uint8)
+    if not all(map(math.isfinite, box)) or box[2] <= box[0] or box[3] <= box[1]:
+        return nothing, 0.0
+    ends = (frame.shape[1], frame.shape[0]) * 2
+    left, top, right, bottom = (min(max(value, 0.0), end) for value, end in zip(box, ends, strict=True))
+    crop = frame[math.floor(top) : math.ceil(bottom), math.floor(left) : math.ceil(right)]
+    if min(crop.shape[:2]) < LEAST_PIXELS:
+        return nothing, 0.0
+    return crop, (right - left) * (bottom - top) / ((box[2] - box[0]) * (box[3] - box[1]))
+
+
+def test_cutting_equals_a_plain_loop() -> None:
+    random = np.random.default_rng(0)
+    frame = frames()[0]
+    boxes = random.uniform(-40, 110, (300, 4))
+    boxes[::2, 2:] = boxes[::2, :2] + random.uniform(0, 40, (150, 2))
+    boxes[5], boxes[7, 1] = np.inf, np.nan
+    crops, shares = cut_boxes(frame, boxes)
+    assert shares.dtype == np.float32 and 50 < (shares > 0).sum() < 250
+    for crop, share, box in zip(crops, shares, boxes.tolist(), strict=True):
+        wanted, part = plain_cut(frame, box)
+        assert np.array_equal(crop, wanted) and np.isclose(share, part, rtol=1e-6)
+        assert not crop.size or np.shares_memory(crop, frame)
+        alone, own = cut_box(frame, np.array(box))
+        assert np.array_equal(alone, crop) and own == share
+    assert cut_boxes(frame, np.zeros((0, 4)))[0] == []
+    (_, tiny) = cut_boxes(frame, np.array([[0, 0, 1e200, 1e200]]))
+    assert tiny[0] > 0
 
 
 def test_crops_that_were_cut_already() -> None:

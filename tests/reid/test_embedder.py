@@ -58,6 +58,14 @@ def test_onnx_gives_the_same_embeddings(checkpoint: Path, tmp_path: Path, input_
     assert np.allclose(embedder(crops()), Embedder(checkpoint, device="cpu")(crops()), atol=1e-3)
 
 
+def test_mean_and_deviation_are_the_networks(checkpoint: Path, tmp_path: Path) -> None:
+    export_onnx(checkpoint, tmp_path / "model.onnx")
+    told = Preprocessing(64, 32, (0.1, 0.1, 0.1), (0.9, 0.9, 0.9))
+    for path in (checkpoint, tmp_path / "model.onnx"):
+        embedder = Embedder(path, device="cpu", preprocessing=told)
+        assert np.allclose(embedder(crops()), Embedder(path, device="cpu")(crops()), atol=1e-6)
+
+
 def test_export_refuses_and_leaves_nothing_behind(checkpoint: Path, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="disagree"):
         export_onnx(checkpoint, tmp_path / "model.onnx", min_cosine=1.1)

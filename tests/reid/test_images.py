@@ -1,3 +1,4 @@
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import cv2
@@ -37,6 +38,48 @@ def test_batch_resizes_and_refuses_bad_images() -> None:
     for bad in (np.zeros((0, 4, 3), np.uint8), np.zeros((4, 4), np.uint8), np.zeros((4, 4, 3), np.float32)):
         with pytest.raises(ValueError, match="image 1"):
             size.batch([np.zeros((4, 4, 3), np.uint8), bad])
+
+
+def views() -> list[np.ndarray]:
+    """Crops as they come: smaller, larger, of the very size, views of a frame, mirrored, BGR turned around."""
+    frame = np.random.default_rng(1).integers(0, 256, (90, 70, 3), dtype=np.uint8)
+    parts = [frame[3:40, 5:17], frame, frame[10:42, 7:23], frame[:1, :1], frame[20:23], frame[:, 60:]]
+    return [*parts, np.ascontiguousarray(frame[:32, :16]), frame[5:60, ::-1], frame[..., ::-1][:32, :16]]
+
+
+def test_batch_and_normalise_equal_the_plain_formula() -> None:
+    size = Preprocessing(32, 16, (0.5, 0.4, 0.3), (0.2, 0.25, 0.3))
+    batch = size.batch(views())
+    normal = size.normalise(batch)
+    assert batch.dtype == np.uint8 and normal.dtype == np.float32
+    for image, planes, values in zip(views(), batch, normal, strict=True):
+        resized = cv2.resize(np.ascontiguousarray(image), (16, 32), interpolation=cv2.INTER_LINEAR)
+        assert np.array_equal(planes, resized.transpose(2, 0, 1)) and np.array_equal(size.resize(image), resized)
+        for channel in range(3):
+            expected = (resized[..., channel] / 255 - size.mean[channel]) / size.std[channel]
+            assert np.allclose(values[channel], expected, atol=1e-6)
+    assert np.array_equal(size.normalise(batch[..., ::-1]), normal[..., ::-1])
+    assert size.batch([]).shape == size.normalise(size.batch([])).shape == (0, 3, 32, 16)
+
+
+def test_images_are_left_as_they_are_and_threads_do_not_meet() -> None:
+    size = Preprocessing(32, 16)
+    images = views()
+    for image in images:
+        image.flags.writeable = False
+    kept = [image.copy() for image in images]
+    expected = size.normalise(size.batch(images))
+    turned = [images[turn % 9 :] + images[: turn % 9] for turn in range(40)]
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda own: size.normalise(size.batch(own)), turned))
+    assert all(np.array_equal(np.roll(own, turn % 9, axis=0), expected) for turn, own in enumerate(found))
+    assert all(np.array_equal(image, copy) for image, copy in zip(images, kept, strict=True))
+
+
+def test_normalise_refuses_what_is_no_batch() -> None:
+    for bad in (np.zeros((1, 3, 8, 8), np.float32), np.zeros((3, 8, 8), np.uint8), np.zeros((1, 8, 8, 3), np.uint8)):
+        with pytest.raises(ValueError, match="batch: got"):
+            Preprocessing(32, 16).normalise(bad)
 
 
 def test_bad_preprocessing_is_refused() -> None:
