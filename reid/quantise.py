@@ -7,7 +7,7 @@ import json
 import logging
 import os
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +18,16 @@ import onnx.version_converter
 from reid.files import atomic_path
 from reid.onnx_backend import open_session
 from reid.quantise_ranges import activation_ranges
+from reid.quantise_rewrites import map_tensors, rewrite
 from reid.quantise_search import choose_float_layers
 
 QUANTISATION_KEY = "quantisation"  # of the metadata
 # Layers with weights; each may stay in float.
 WEIGHTED = ("Conv", "Gemm", "MatMul")
-# What lies between them and has 8-bit kernels. Means, powers and norms have none or lose too much.
-_BETWEEN = ("Relu", "Clip", "Add", "Mul", "Sigmoid", "MaxPool", "Concat", "Split")
+# What lies between them and has 8-bit kernels. Powers and norms have none or lose too much.
+_BETWEEN = ("Relu", "Clip", "Add", "Mul", "Sigmoid", "MaxPool", "GlobalAveragePool", "Concat", "Split")
+# What of it may stand behind the last layer, on maps: gates and the residual connection of the last block.
+_BEHIND = ("Relu", "Add", "Mul", "Sigmoid")
 
 _OPSET = 13  # the first with a scale a channel
 
@@ -81,8 +84,9 @@ def quantise_onnx(
     """Writes an ONNX network with 8-bit weights (a scale a channel) and activations (a scale a tensor).
 
     QuantizeLinear and DequantizeLinear pairs stand around each layer, uint8 activations and int8 weights, which
-    onnxruntime, OpenVINO and TensorRT fuse into integer kernels. Everything behind the last layer with weights, the
-    pooling above all, stays in float. The metadata of the source is kept.
+    onnxruntime, OpenVINO and TensorRT fuse into integer kernels. Before, the graph is rewritten so that less stands
+    between them (`reid.quantise_rewrites`). Pooling and norm behind the last layer with weights stay in float. The
+    metadata of the source is kept.
 
     Args:
         source: A float .onnx file with one input.
@@ -133,11 +137,14 @@ class _Quantiser:
         nodes = model.graph.node
         if any(node.op_type in ("QuantizeLinear", "DequantizeLinear", "QLinearConv") for node in nodes):
             raise ValueError(f"{source}: is quantised already, allowed: a float network")
+        averages = rewrite(model)
         constants = {entry.name for entry in model.graph.initializer}
-        self.layers = [n.name for n in nodes if n.op_type in WEIGHTED and n.input[1] in constants]
+        self.layers = [
+            n.name for n in nodes if n.op_type in WEIGHTED and n.input[1] in constants and n.name not in averages
+        ]
         if not self.layers:
             raise ValueError(f"{source}: has no layer of {', '.join(WEIGHTED)} to quantise")
-        self.following = _following(nodes, self.layers)
+        self.following = _following(nodes, self.layers, averages, map_tensors(model))
         quantised = {*self.layers, *(name for names in self.following.values() for name in names)}
         touched = [n for n in nodes if n.name in quantised]
         tensors = {name for node in touched for name in (*node.input, *node.output)} - constants
@@ -178,17 +185,22 @@ class _Quantiser:
         return quantizer.model.model
 
 
-def _following(nodes: Sequence[onnx.NodeProto], layers: Sequence[str]) -> dict[str, list[str]]:
+def _following(
+    nodes: Sequence[onnx.NodeProto], layers: Sequence[str], averages: Set[str], maps: Set[str]
+) -> dict[str, list[str]]:
     """Returns, for each layer, the nodes behind it that share its arithmetic: those up to the next layer.
 
-    Behind the last one there are none: pooling and norm stay in float.
+    Behind the last one these are the nodes on maps that come first: pooling and norm stay in float.
     """
     found: dict[str, list[str]] = {name: [] for name in layers}
-    layer = ""
+    layer, ended = "", False
     for node in nodes:
         if node.name in found:
             layer = node.name
-        elif layer and layer != layers[-1] and node.op_type in _BETWEEN:
+        elif layer == layers[-1]:
+            ended = ended or node.op_type not in _BEHIND or node.output[0] not in maps
+            found[layer] += [] if ended else [node.name]
+        elif layer and (node.op_type in _BETWEEN or node.name in averages):
             found[layer].append(node.name)
     return found
 
