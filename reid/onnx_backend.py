@@ -10,6 +10,7 @@ from reid.data.images import Preprocessing
 from reid.devices import parse_device
 from reid.distances import available_threads
 from reid.exported_card import CARD_KEY, ExportedCard, read_exported_card
+from reid.onnx_kernels import fit_to_cpu
 
 __all__ = [
     "CARD_KEY",
@@ -62,7 +63,7 @@ class OnnxBackend:
 
 
 def open_session(path: Path, device: str, threads: int | None, provider: str = "auto") -> ort.InferenceSession:
-    """Opens an ONNX file.
+    """Opens an ONNX file; one in 8 bits is given faster kernels on the CPU (`reid.onnx_kernels`).
 
     Args:
         path: The file.
@@ -81,8 +82,9 @@ def open_session(path: Path, device: str, threads: int | None, provider: str = "
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.log_severity_level = 3
     providers = _providers(path, device, provider)
+    fitted = fit_to_cpu(path) if providers == ["CPUExecutionProvider"] else None
     try:
-        session = ort.InferenceSession(str(path), options, providers=providers)
+        session = ort.InferenceSession(str(path) if fitted is None else fitted, options, providers=providers)
     except Exception as error:  # onnxruntime's own exceptions share no public base class
         missing = missing_weights(path)
         if missing:
