@@ -17,9 +17,10 @@ import onnx.version_converter
 
 from reid.files import atomic_path
 from reid.onnx_backend import open_session
+from reid.quantise_input import fold_normalisation, skip_normalisation
 from reid.quantise_ranges import activation_ranges
 from reid.quantise_rewrites import map_tensors, rewrite
-from reid.quantise_search import choose_float_layers
+from reid.quantise_search import choose_float_layers, search_progress
 
 QUANTISATION_KEY = "quantisation"  # of the metadata
 # Layers with weights; each may stay in float.
@@ -85,8 +86,9 @@ def quantise_onnx(
 
     QuantizeLinear and DequantizeLinear pairs stand around each layer, uint8 activations and int8 weights, which
     onnxruntime, OpenVINO and TensorRT fuse into integer kernels. Before, the graph is rewritten so that less stands
-    between them (`reid.quantise_rewrites`). Pooling and norm behind the last layer with weights stay in float. The
-    metadata of the source is kept.
+    between them (`reid.quantise_rewrites`), and the first layer takes uint8 images as they are
+    (`reid.quantise_input`). Pooling and norm behind the last layer with weights stay in float. The metadata of the
+    source is kept.
 
     Args:
         source: A float .onnx file with one input.
@@ -119,7 +121,8 @@ def quantise_onnx(
             found = _embed(open_session(trial, "cpu", None), name, held_out)
         return (original * found).sum(axis=1)
 
-    float_layers, cosines = choose_float_layers(quantiser.layers, measure, options.min_cosine)
+    with search_progress() as tell:
+        float_layers, cosines = choose_float_layers(quantiser.layers, measure, options.min_cosine, tell)
     result = Quantised(
         len(quantiser.layers), tuple(float_layers), float(cosines.mean()), float(cosines.min()), len(calibration)
     )
@@ -138,6 +141,10 @@ class _Quantiser:
         if any(node.op_type in ("QuantizeLinear", "DequantizeLinear", "QLinearConv") for node in nodes):
             raise ValueError(f"{source}: is quantised already, allowed: a float network")
         averages = rewrite(model)
+        self.unfolded = onnx.ModelProto()  # for a first layer in float, which loses nothing this way
+        self.unfolded.CopyFrom(model)
+        pixels = fold_normalisation(model)
+        self.first = {node.name for node in nodes if node.input and node.input[0] in pixels}
         constants = {entry.name for entry in model.graph.initializer}
         self.layers = [
             n.name for n in nodes if n.op_type in WEIGHTED and n.input[1] in constants and n.name not in averages
@@ -149,7 +156,7 @@ class _Quantiser:
         touched = [n for n in nodes if n.name in quantised]
         tensors = {name for node in touched for name in (*node.input, *node.output)} - constants
         found = activation_ranges(model, tensors, images, options.method, percentile=options.percentile)
-        self.ranges = _without_negatives(model, found)
+        self.ranges = _without_negatives(model, found) | pixels
         self.model = model
 
     def build(self, float_layers: Sequence[str]) -> onnx.ModelProto:
@@ -159,7 +166,7 @@ class _Quantiser:
         from onnxruntime.quantization.qdq_quantizer import QDQQuantizer
 
         copied = onnx.ModelProto()
-        copied.CopyFrom(self.model)
+        copied.CopyFrom(self.unfolded if self.first & set(float_layers) else self.model)
         ranges = {
             name: (np.array(low, np.float32), np.array(high, np.float32)) for name, (low, high) in self.ranges.items()
         }
@@ -182,7 +189,7 @@ class _Quantiser:
             )
             quantizer.quantize_model()
             quantizer.model.topological_sort()
-        return quantizer.model.model
+        return skip_normalisation(quantizer.model.model)
 
 
 def _following(
