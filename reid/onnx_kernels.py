@@ -86,7 +86,7 @@ def widen_stem(model: onnx.ModelProto) -> None:
     twice the channels, with weights of zero where a result does not depend on a pixel. In NHWC that takes no copies.
 
     Args:
-        model: A network of QuantizeLinear and DequantizeLinear pairs; its images are of one size.
+        model: A network of QuantizeLinear and DequantizeLinear pairs, images in float or uint8, of one size.
     """
     graph = _Graph(model)
     found = _stem(graph)
@@ -223,7 +223,7 @@ def _stem(
         plain = plain and attribute(conv, "strides", [1]) == [2, 2]
         plain = plain and attribute(conv, "auto_pad", b"NOTSET") == b"NOTSET"
         known = all(name in graph.values for node in (weights, *bias) for name in node.input)
-        if not plain or not known or taken is None or taken.op_type != "QuantizeLinear":
+        if not plain or not known or (taken is not None and taken.op_type != "QuantizeLinear"):
             continue
         if len(weights.input) < 3 or graph.values[weights.input[2]].any():  # it is filled up with zeros
             continue

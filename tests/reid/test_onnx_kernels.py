@@ -72,6 +72,21 @@ def test_a_wide_stem_computes_the_same(tmp_path: Path, kernel: int, pads: tuple[
     np.testing.assert_array_equal(run(model, images[:1]), before[:1])
 
 
+def test_a_wide_stem_takes_uint8_images(tmp_path: Path) -> None:
+    write_small(tmp_path / "q.onnx")
+    model = onnx.load(str(tmp_path / "q.onnx"))
+    first = next(node for node in model.graph.node if node.op_type == "QuantizeLinear" and node.input[0] == "images")
+    reader = next(node for node in model.graph.node if first.output[0] in node.input)
+    reader.input[0] = "images"
+    model.graph.node.remove(first)
+    model.graph.input[0].type.tensor_type.elem_type = TensorProto.UINT8
+    images = np.random.default_rng(1).integers(0, 256, (3, 3, 24, 16)).astype(np.uint8)
+    before = run(model, images)
+    widen_stem(model)
+    assert any(entry.name == "stem_quantized_wide" for entry in model.graph.initializer)
+    np.testing.assert_array_equal(run(model, images), before)
+
+
 def test_other_stems_are_left_alone(tmp_path: Path) -> None:
     for number, kinds in enumerate(({"width": 18}, {"stride": 1}, {"pads": (2, 3)})):
         write_small(tmp_path / f"{number}.onnx", **kinds)  # type: ignore[arg-type]

@@ -1,5 +1,7 @@
 """8-bit networks: ranges, the search for float layers, the file."""
 
+import io
+import itertools
 import json
 from pathlib import Path
 
@@ -7,11 +9,12 @@ import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
+from rich.console import Console
 
 from reid.onnx_backend import open_session
 from reid.quantise import QUANTISATION_KEY, QuantiseOptions, quantise_onnx
 from reid.quantise_ranges import activation_ranges, entropy_bound, percentile_range
-from reid.quantise_search import choose_float_layers
+from reid.quantise_search import choose_float_layers, search_progress
 
 
 def write_network(path: Path, spread: float = 1.0) -> onnx.ModelProto:
@@ -145,6 +148,31 @@ def test_search_takes_as_few_layers_as_it_needs() -> None:
     kept, _ = choose_float_layers(layers, measure, 0.9995)
     assert len(kept) == 11
     calls.clear()
-    assert choose_float_layers(layers, measure, 0.5)[0] == [] and calls == [0]
+    told: list[tuple[int, int]] = []
+    choose_float_layers(layers, measure, 0.985, lambda done, total: told.append((done, total)))
+    assert [done for done, _ in told] == list(range(1, len(calls)))  # the first trial decides whether to search
+    assert {total for _, total in told} == {11 + 2 * 4} and told[-1][0] <= 11 + 2 * 4
+    calls.clear()
+    told.clear()
+    assert choose_float_layers(layers, measure, 0.5, lambda *_: told.append((0, 0)))[0] == [] and calls == [0]
+    assert not told
     with pytest.raises(ValueError, match="with all layers in float"):
         choose_float_layers(layers, lambda kept: np.full(2, 0.9), 0.95)
+
+
+def test_progress_is_a_bar_or_a_line_now_and_then() -> None:
+    for terminal in (False, True):
+        out, clock = io.StringIO(), itertools.count()  # a second a look
+        with search_progress(Console(file=out, force_terminal=terminal, width=80), clock.__next__) as tell:
+            for done in range(1, 41):
+                tell(done, 50)
+        lines = [line for line in out.getvalue().splitlines() if "trials" in line]
+        if terminal:
+            assert "40/50" in out.getvalue() and not lines
+        else:
+            assert lines == [f"layers that stay in float: {n} of at most 50 trials" for n in (15, 30)]
+            assert out.getvalue().splitlines() == lines
+    out = io.StringIO()
+    with search_progress(Console(file=out, force_terminal=False)):
+        pass
+    assert not out.getvalue()
