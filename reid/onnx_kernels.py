@@ -149,7 +149,7 @@ def pool_channels_last(model: onnx.ModelProto) -> None:
         if len(sizes) != 4 or not sizes[1]:
             continue
         # The list of places keeps onnxruntime from turning everything back.
-        names = [f"{mean.input[0]}_last", f"{mean.input[0]}_places"]
+        names = [f"{mean.input[0]}_turned", f"{mean.input[0]}_places"]
         told = graph.add(f"{names[1]}_shape", np.array([0, -1, sizes[1]], np.int64))
         graph.insert(helper.make_node("Transpose", mean.input[:1], names[:1], name=names[0], perm=_TO_LAST), mean)
         graph.insert(helper.make_node("Reshape", [names[0], told], names[1:], name=names[1]), mean)

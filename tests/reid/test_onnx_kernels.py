@@ -112,6 +112,25 @@ def test_shifted_weights_compute_the_same(tmp_path: Path) -> None:
     assert not any(entry.name.endswith("_shifted_shifted") for entry in model.graph.initializer)
 
 
+def test_a_mean_right_behind_the_stem(tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    weight = numpy_helper.from_array(random.normal(size=(8, 3, 3, 3)).astype(np.float32), "w")
+    nodes = [
+        helper.make_node("Conv", ["images", "w"], ["a"], name="a", pads=[1, 1, 1, 1], strides=[2, 2]),
+        helper.make_node("ReduceMean", ["a"], ["embeddings"], name="b", axes=[2, 3], keepdims=0),
+    ]
+    ends = [("images", ["n", 3, 8, 8]), ("embeddings", None)]
+    infos = [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name, shape in ends]
+    graph = helper.make_graph(nodes, "short", infos[:1], infos[1:], [weight])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    onnx.save(model, str(tmp_path / "m.onnx"))
+    images = random.normal(size=(8, 3, 8, 8)).astype(np.float32)
+    assert quantise_onnx(tmp_path / "m.onnx", tmp_path / "q.onnx", images).mean_cosine > 0.99
+    fitted = fit_to_cpu(tmp_path / "q.onnx")
+    assert fitted is not None
+    np.testing.assert_allclose(run(fitted, images), run(onnx.load(str(tmp_path / "q.onnx")), images), atol=1e-6)
+
+
 def test_heads_pool_with_channels_last(tmp_path: Path) -> None:
     images = write_small(tmp_path / "q.onnx")
     model = onnx.load(str(tmp_path / "q.onnx"))
