@@ -8,9 +8,10 @@ backbone with random weights, which may be told its options (reidlite,last_strid
 in 8 bits, in onnxruntime and, if asked for, in OpenVINO. They take turns, so that what else the machine does meets
 all of them; a speed is the median over the rounds, and so is the ratio to OSNet of the same round. With one thread
 the processor's time counts, which waiting for other programs does not lengthen; with more it is the time of the
-clock. The last column is the time of cutting 32 people out of a frame of 1920 x 1080, resizing and normalising them,
-as a share of that of the network. mAP is that of checkpoints in their own size, calibrated on the training images of
-the set.
+clock. The last column is the time of cutting 32 people out of a frame of 1920 x 1080, resizing and, for inputs of
+float32, normalising them, as a share of that of the network. 8-bit networks take the pixels as they are, or
+normalised ones with --int8-input float32. mAP is that of checkpoints in their own size, calibrated on the training
+images of the set.
 
 python benchmarks/deployment.py --networks --real DATA --real-networks DATA/models/osnet_x0_25_msmt17.onnx
 
@@ -96,27 +97,32 @@ def _checkpoint(text: str, folder: Path) -> tuple[str, Path]:
     return f"`{Path(source).stem if source.endswith('.safetensors') else source}`, {own.height} x {own.width}", path
 
 
-def _variants(text: str, folder: Path, threads: int, openvino: bool, float_only: bool) -> list[Variant]:
+def _variants(
+    text: str, folder: Path, threads: int, openvino: bool, float_only: bool, int8_input: str
+) -> list[Variant]:
     from reid.export_network import example_images, load_exportable
     from reid.export_onnx import write_onnx
     from reid.quantise import QuantiseOptions, quantise_onnx
 
     title, checkpoint = _checkpoint(text, folder)
+    files = {"float32": (folder / "float.onnx", "float32")}
     network = load_exportable(checkpoint)
-    paths = {"float32": folder / "float.onnx"}
-    write_onnx(network, paths["float32"], OPSET)
+    write_onnx(network, files["float32"][0], OPSET)
     if not float_only:
-        paths["int8"] = folder / "int8.onnx"
-        images = example_images(network.card, 8).numpy()
+        files["int8"] = (folder / "int8.onnx", int8_input)
+        taking = load_exportable(checkpoint, int8_input)
+        write_onnx(taking, folder / "source.onnx", OPSET)
+        images = example_images(taking.card, 8).numpy()
         # What comes out does not matter here: no layer stays in float for it.
-        quantise_onnx(paths["float32"], paths["int8"], images, QuantiseOptions("minmax", min_cosine=1e-9))
-    engines = ["onnxruntime", *(["OpenVINO"] if openvino and not float_only else [])]
-    inputs = {batch: example_images(network.card, batch).numpy() for batch in BATCHES}
-    return [
-        Variant(title, kind, engine, _runs(path, engine, inputs, threads), _preparing(network.card.preprocessing))
-        for engine in engines
-        for kind, path in paths.items()
-    ]
+        quantise_onnx(folder / "source.onnx", files["int8"][0], images, QuantiseOptions("minmax", min_cosine=1e-9))
+    found = []
+    for engine in ["onnxruntime", *(["OpenVINO"] if openvino and not float_only else [])]:
+        for arithmetic, (path, kind) in files.items():
+            card = dataclasses.replace(network.card, input_kind=kind)
+            inputs = {batch: example_images(card, batch).numpy() for batch in BATCHES}
+            runs, prepare = _runs(path, engine, inputs, threads), _preparing(card.preprocessing, kind)
+            found.append(Variant(title, arithmetic, engine, runs, prepare))
+    return found
 
 
 def _runs(path: Path, engine: str, inputs: dict[int, Any], threads: int) -> dict[int, Run]:
@@ -132,21 +138,25 @@ def _runs(path: Path, engine: str, inputs: dict[int, Any], threads: int) -> dict
     return {batch: lambda images=images: compiled({0: images}) for batch, images in inputs.items()}  # type: ignore[misc]
 
 
-def _preparing(preprocessing: Any) -> Run:
-    """Returns what cuts the largest batch out of a frame as `reid.embed_boxes` does, and makes it a network's input."""
+def _preparing(preprocessing: Any, kind: str) -> Run:
+    """Returns what cuts the largest batch out of a frame and makes it a network's input, both as `embed_boxes` does."""
     import numpy as np
 
-    from reid.embed_boxes import cut_box
+    from reid.embed_boxes import cut_boxes
 
     random = np.random.default_rng(0)
     frame = random.integers(0, 256, (1080, 1920, 3), np.uint8)
     height = random.uniform(80, 400, max(BATCHES))
     corners = np.stack([random.uniform(0, 1700, len(height)), random.uniform(0, 680, len(height))], axis=1)
     boxes = np.concatenate([corners, corners + np.stack([0.4 * height, height], axis=1)], axis=1)
-    return lambda: preprocessing.normalise(preprocessing.batch([cut_box(frame, box)[0] for box in boxes]))
+    if kind == "uint8":
+        return lambda: preprocessing.batch(cut_boxes(frame, boxes)[0])
+    return lambda: preprocessing.normalise(preprocessing.batch(cut_boxes(frame, boxes)[0]))
 
 
-def speed_table(networks: Sequence[str], base: str, threads: int, rounds: int, least: float, openvino: bool) -> str:
+def speed_table(
+    networks: Sequence[str], base: str, threads: int, rounds: int, least: float, openvino: bool, int8_input: str
+) -> str:
     """Measures and returns the table in Markdown; the first row is what the others are compared with."""
     from benchmarks.backbones import measure
 
@@ -155,7 +165,7 @@ def speed_table(networks: Sequence[str], base: str, threads: int, rounds: int, l
         rows: list[Variant] = []
         for number, text in enumerate([base, *networks]):
             (own := Path(folder) / str(number)).mkdir()
-            rows += _variants(text, own, threads, openvino, float_only=number == 0)
+            rows += _variants(text, own, threads, openvino, float_only=number == 0, int8_input=int8_input)
         cells = [[row.title, row.arithmetic, row.engine] for row in rows]
         base_seconds: list[float] = []
         for batch in reversed(BATCHES):  # the base's largest batch is what all are compared with
@@ -177,7 +187,7 @@ def speed_table(networks: Sequence[str], base: str, threads: int, rounds: int, l
     return "\n".join(f"| {' | '.join(line)} |" for line in [columns, ["---"] * len(columns), *cells])
 
 
-def accuracy_table(networks: Sequence[str], root: Path, count: int, method: str) -> str:
+def accuracy_table(networks: Sequence[str], root: Path, count: int, method: str, int8_input: str) -> str:
     """Returns the table of mAP and Rank-1 in float and in 8 bits, of those networks that are checkpoints."""
     from reid.embedder import Embedder
     from reid.export_int8 import export_int8
@@ -199,7 +209,8 @@ def accuracy_table(networks: Sequence[str], root: Path, count: int, method: str)
                 continue
             path, plain, small = resolve_source(source), Path(folder) / "float.onnx", Path(folder) / "int8.onnx"
             export_onnx(path, plain, opset=OPSET)
-            done = export_int8(path, small, images, QuantiseOptions(method), opset=OPSET)
+            options = QuantiseOptions(method)
+            done = export_int8(path, small, images, options, input_kind=int8_input, opset=OPSET)
             found = retrieval_parity(Embedder(plain), Embedder(small), data, quiet=True)
             scores = [f"{100 * found[k]['mAP']:.2f}, {100 * found[k]['Rank-1']:.2f}" for k in ("before", "after")]
             cosines = f"{found['mean_cosine']:.4f}, {found['min_cosine']:.4f}"
@@ -208,7 +219,7 @@ def accuracy_table(networks: Sequence[str], root: Path, count: int, method: str)
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-def real_table(sources: Sequence[str], root: Path, count: int, method: str) -> str:
+def real_table(sources: Sequence[str], root: Path, count: int, method: str, int8_input: str) -> str:
     """Returns the table of how well real people are told apart in float and in 8 bits."""
     import numpy as np
 
@@ -226,15 +237,17 @@ def real_table(sources: Sequence[str], root: Path, count: int, method: str) -> s
     with tempfile.TemporaryDirectory() as folder:
         for source in sources:
             path, plain, small = resolve_source(source), Path(folder) / "float.onnx", Path(folder) / "int8.onnx"
+            kind = "float32"  # files have their own
             if path.suffix == ".onnx":
                 plain = path
             else:
+                kind = int8_input
                 export_onnx(path, plain, opset=OPSET)
             for name, (people, apart) in sets.items():
                 other = next(key for key in sets if key != name)
                 images = sets[other][0].crops
                 images = [images[number] for number in np.random.default_rng(0).permutation(len(images))[:count]]
-                export_int8(path, small, images, QuantiseOptions(method), opset=OPSET)
+                export_int8(path, small, images, QuantiseOptions(method), input_kind=kind, opset=OPSET)
                 rows = [Embedder(file)(people.crops) for file in (plain, small)]
                 scores = [f"{separation(own, people, apart)[0]:.4f}" for own in rows]
                 found = cosine_parity(*rows)
@@ -250,6 +263,7 @@ def main() -> None:
     parser.add_argument("--networks", nargs="*", default=NETWORKS, help="SOURCE or SOURCE@HEIGHTxWIDTH")
     parser.add_argument("--base", default=BASE, help="what they are compared with, in float32 by onnxruntime")
     parser.add_argument("--openvino", action="store_true", help="OpenVINO as well")
+    parser.add_argument("--int8-input", choices=("float32", "uint8"), default="uint8", help="of the 8-bit networks")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--least", type=float, default=0.3, help="seconds of each network in a round")
@@ -268,6 +282,7 @@ def main() -> None:
                 arguments.rounds,
                 arguments.least,
                 arguments.openvino,
+                arguments.int8_input,
             )
             clock = "processor" if arguments.threads == 1 else "clock"
             print(f"Crops a second of {clock} time, {arguments.threads} threads, {arguments.rounds} rounds\n")
@@ -275,11 +290,11 @@ def main() -> None:
         if arguments.root is not None:
             settings = (arguments.calibration_count, arguments.calibration_method)
             print(f"\n{arguments.root.name}, 8 bits calibrated by {settings[1]} on {settings[0]} images\n")
-            print(accuracy_table(arguments.networks, arguments.root, *settings), flush=True)
+            print(accuracy_table(arguments.networks, arguments.root, *settings, arguments.int8_input), flush=True)
         if arguments.real is not None:
             settings = (arguments.calibration_count, arguments.calibration_method)
             print(f"\nReal people, 8 bits calibrated by {settings[1]} on {settings[0]} crops\n")
-            print(real_table(arguments.real_networks, arguments.real, *settings))
+            print(real_table(arguments.real_networks, arguments.real, *settings, arguments.int8_input))
     except (ValueError, OSError, ModuleNotFoundError) as error:
         parser.exit(2, f"{error}\n")
 
