@@ -30,7 +30,7 @@ def averaged(memory: np.ndarray, features: np.ndarray, momentum: np.ndarray | fl
 def nearest_distance(galleries: np.ndarray, features: np.ndarray) -> np.ndarray:
     """Returns the cosine distance of each feature (D, C) to the nearest vector of each gallery (T, G, C), (T, D)."""
     count, size, dimension = galleries.shape
-    distance = cosine_distance(galleries.reshape(-1, dimension), features).reshape(count, size, -1)
+    distance = cosine_distance(galleries.reshape(count * size, dimension), features).reshape(count, size, -1)
     nearest: np.ndarray = distance.min(axis=1)
     return nearest
 

@@ -10,7 +10,7 @@ from tracking.boxes import cxywh_to_xyxy, xyxy_to_cxywh
 from tracking.camera_motion import FlowMotion, move_state
 from tracking.decisions import DecisionLog
 from tracking.detections import Detections
-from tracking.intake import require_embeddings, select_detections, without_embeddings
+from tracking.intake import fit_embeddings, select_detections, without_embeddings
 from tracking.kalman import XYWH, KalmanFilter
 from tracking.options import require_count, require_range
 from tracking.track_table import TrackTable
@@ -99,7 +99,7 @@ class BotSort:
         detections, table.source_index = select_detections(detections, options.min_confidence)
         features = None
         if options.appearance:
-            require_embeddings(detections, table.extra.get("embedding"))
+            detections = fit_embeddings(detections, table.extra, "embedding")
             features = None if detections.embeddings is None else normalise_rows(detections.embeddings)
         detections = without_embeddings(detections)
         if options.camera_motion:

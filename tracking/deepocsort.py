@@ -8,7 +8,7 @@ from tracking.appearance import averaged, dynamic_momentum
 from tracking.association import normalise_rows
 from tracking.camera_motion import FlowMotion, move_boxes, move_state
 from tracking.detections import Detections
-from tracking.intake import require_embeddings, select_detections, without_embeddings
+from tracking.intake import fit_embeddings, select_detections, without_embeddings
 from tracking.kalman import XYSR
 from tracking.ocsort import OcSort, OcSortOptions
 from tracking.options import require_range
@@ -62,8 +62,7 @@ class DeepOcSort(OcSort):
         usable, self._table.source_index = select_detections(detections, self.options.min_confidence)
         if not self.options.appearance:
             return without_embeddings(usable)
-        require_embeddings(usable, self._table.extra.get("embedding"))
-        return usable
+        return fit_embeddings(usable, self._table.extra, "embedding")
 
     def _follow_camera(self, frame: np.ndarray | None) -> None:
         """Carries states, observations and directions along with the camera."""

@@ -29,17 +29,33 @@ def without_embeddings(detections: Detections) -> Detections:
     return Detections(detections.xyxy, detections.confidence, detections.class_id)
 
 
-def require_embeddings(detections: Detections, memory: np.ndarray | None) -> None:
-    """Raises a ValueError when detections lack embeddings, or have others than the tracks remember.
+def fit_embeddings(detections: Detections, memory: dict[str, np.ndarray], *names: str) -> Detections:
+    """Returns the detections with embeddings of the length that the tracks remember.
+
+    A frame of which no crop could be embedded may come with (N, 0): those become rows of zeros, of which trackers take
+    that nothing is known. Where tracks remember nothing else yet, their memory grows to the first length that comes.
 
     Args:
-        detections: Of one frame; none are always right.
-        memory: (..., D), what the tracks remember; None where there is no track yet.
+        detections: Of one frame; without boxes they are always right.
+        memory: What the tracks remember, by name; changed where it grows.
+        names: Those in `memory` that are embeddings (..., D), all of one length; they are missing while there was no
+            track.
+
+    Raises:
+        ValueError: When embeddings are missing, or are of another length than those before.
     """
-    if not len(detections):
-        return
-    if detections.embeddings is None:
-        raise ValueError("embeddings: got None, allowed: float (N, D); or build the tracker with appearance=False")
-    if memory is not None and memory.shape[-1] != detections.embeddings.shape[1]:
-        got = detections.embeddings.shape[1]
-        raise ValueError(f"embeddings: got length {got}, allowed: {memory.shape[-1]}, as in the frames before")
+    found, count = detections.embeddings, len(detections)
+    if found is None:
+        if count:
+            raise ValueError("embeddings: got None, allowed: float (N, D); or build the tracker with appearance=False")
+        return detections
+    known = memory[names[0]].shape[-1] if names[0] in memory else found.shape[1]
+    if not count or not found.shape[1]:
+        zeros = np.zeros((count, known), np.float32)
+        return Detections(detections.xyxy, detections.confidence, detections.class_id, zeros)
+    if not known:
+        for name in names:
+            memory[name] = np.zeros((*memory[name].shape[:-1], found.shape[1]), np.float32)
+    elif known != found.shape[1]:
+        raise ValueError(f"embeddings: got length {found.shape[1]}, allowed: {known}, as in the frames before")
+    return detections

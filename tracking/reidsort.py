@@ -13,7 +13,7 @@ from tracking.association import FORBIDDEN, assign, cosine_distance, normalise_r
 from tracking.boxes import cxywh_to_xyxy, iou_matrix, xyxy_to_cxywh
 from tracking.decisions import DecisionLog, Stage
 from tracking.detections import Detections
-from tracking.intake import require_embeddings, select_detections, without_embeddings
+from tracking.intake import fit_embeddings, select_detections, without_embeddings
 from tracking.kalman import POSITION, VELOCITY, XYWH, KalmanFilter, nsa_noise_factor
 from tracking.look_calibration import LookCalibration
 from tracking.occlusion import hidden_share
@@ -64,7 +64,7 @@ class ReidSort:
         detections, table.source_index = select_detections(detections, options.min_confidence)
         looks = None
         if options.appearance:
-            require_embeddings(detections, table.extra.get("look"))
+            detections = fit_embeddings(detections, table.extra, "look", "slow")
             looks = None if detections.embeddings is None else normalise_rows(detections.embeddings)
         detections = without_embeddings(detections)
         boxes = detections.xyxy.astype(np.float64)
@@ -199,7 +199,8 @@ class ReidSort:
         overlap = iou_matrix(boxes, boxes)
         np.fill_diagonal(overlap, 0)
         clean = (overlap.max(axis=1) < ALONE) & (quality > 0.5) & looks.any(axis=1)
-        settled = clean[columns] & (self._table.hits[rows] > SETTLED)
+        known = self._table.extra["slow"][rows].any(axis=1)
+        settled = clean[columns] & known & (self._table.hits[rows] > SETTLED)
         same = 1 - np.einsum("nd,nd->n", self._table.extra["slow"][rows[settled]], looks[columns[settled]])
         alone = looks[clean]
         self._looks.learn(same, cosine_distance(alone, alone)[np.triu_indices(len(alone), 1)])
@@ -220,6 +221,7 @@ class ReidSort:
             return
         different = self._looks.different(cosine_distance(table.extra["slow"][lost], table.extra["slow"][fresh]))
         different[:, ~table.extra["slow"][fresh].any(axis=1)] = 1
+        different[~table.extra["slow"][lost].any(axis=1)] = 1
         old, new = table.extra["last"][lost], table.extra["last"][fresh]
         way = 0.5 * (old[:, None, :2] + old[:, None, 2:] - new[None, :, :2] - new[None, :, 2:])
         height = np.maximum((old[:, 3] - old[:, 1])[:, None], (new[:, 3] - new[:, 1])[None])

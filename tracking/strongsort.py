@@ -23,7 +23,7 @@ from tracking.boxes import xyah_to_xyxy, xyxy_to_xyah
 from tracking.camera_motion import CameraMotion, move_state
 from tracking.decisions import DecisionLog
 from tracking.detections import Detections
-from tracking.intake import require_embeddings, select_detections, without_embeddings
+from tracking.intake import fit_embeddings, select_detections, without_embeddings
 from tracking.kalman import CHI2_95_4DOF, NSA_MODES, XYAH, KalmanFilter, NsaMode, nsa_noise_factor
 from tracking.options import require_choice, require_count, require_range
 from tracking.track_table import TrackTable
@@ -149,8 +149,7 @@ class StrongSort:
         usable, self._table.source_index = select_detections(detections, self.options.min_confidence)
         if not self.options.appearance:
             return without_embeddings(usable)
-        require_embeddings(usable, self._table.extra.get("embedding"))
-        return usable
+        return fit_embeddings(usable, self._table.extra, "embedding")
 
     def _match(
         self, detections: Detections, measurement: np.ndarray, features: np.ndarray | None
@@ -223,4 +222,6 @@ class StrongSort:
         if self.options.ema:
             memory[rows] = averaged(memory[rows], features, momentum)
         else:
-            memory[rows, (self._table.hits[rows] - 1) % self.options.gallery_size] = features
+            known = features.any(axis=1)  # a look of which nothing is known takes no other's place
+            place = (self._table.hits[rows[known]] - 1) % self.options.gallery_size
+            memory[rows[known], place] = features[known]

@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 
 from reid.data.mot import read_results, write_results
+from reid.embed_boxes import embed_boxes
 from tracking import TRACKERS, build_tracker, tracker_options
 from tracking.detections import Detections
 from tracking.kalman import COVARIANCE, VARIANCE, VELOCITY_VARIANCE
+from tracking.look_calibration import PRIOR_SAME
 from tracking.runner import track_sequence
 from tracking.sources import SequenceDetections
 
@@ -77,6 +79,51 @@ def test_hundreds_of_empty_frames(name: str) -> None:
     assert len(later) == PEOPLE and later.track_id.min() > PEOPLE
     tracker.reset()
     assert tracker.update(crowd()).track_id.tolist() == list(range(1, PEOPLE + 1))
+
+
+@pytest.mark.parametrize("wide", [False, True], ids=["no-columns", "zeros"])
+@pytest.mark.parametrize("name", sorted(TRACKERS))
+def test_frames_without_any_look_keep_tracks_and_their_looks(name: str, wide: bool) -> None:
+    tracker, nothing = built(name), np.zeros((PEOPLE, 8 if wide else 0))
+    for step in range(30):
+        found = crowd(shift=0.5 * step)
+        if step < 8 or step % 3 == 0 or 12 < step < 20:
+            found = Detections.from_xyxy(found.xyxy, found.confidence, nothing)
+        tracks = tracker.update(found)
+        assert tracks.track_id.tolist() == list(range(1, PEOPLE + 1)), step
+        tracker.update(Detections.empty(step % 2 * 5) if step == 9 else found)
+    for memory in (tracker.table.extra[key] for key in ("embedding", "look", "slow") if key in tracker.table.extra):
+        recent = memory if memory.ndim == 2 else memory.max(axis=1)  # a gallery keeps places that were never filled
+        np.testing.assert_allclose(recent, LOOKS, atol=1e-6)
+
+
+def test_a_gallery_keeps_its_looks_through_unknown_ones() -> None:
+    tracker = built("deepsort", gallery_size=3)
+    for step in range(10):
+        looks = LOOKS if step < 3 else 0 * LOOKS
+        tracker.update(Detections.from_xyxy(BOXES, np.full(PEOPLE, 0.9), looks))
+    np.testing.assert_array_equal(tracker.table.extra["embedding"], np.repeat(LOOKS[:, None], 3, axis=1))
+
+
+def test_reidsort_learns_nothing_from_tracks_without_looks() -> None:
+    tracker = built("reidsort")
+    for step in range(12):
+        tracker.update(Detections.from_xyxy(BOXES, np.full(PEOPLE, 0.9), LOOKS if step == 11 else 0 * LOOKS))
+    assert tracker._looks.same == pytest.approx(PRIOR_SAME)
+
+
+@pytest.mark.parametrize("name", [name for name in sorted(TRACKERS) if "appearance" in tracker_options(name)])
+def test_boxes_that_cannot_be_embedded_break_no_tracker(name: str) -> None:
+    def embed(crops):
+        return np.stack([crop.mean(axis=(0, 1)) + 1 for crop in crops])
+
+    frame, outside = np.full((60, 80, 3), 128, np.uint8), np.array([[200.0, 0, 220, 20]])
+    tracker = built(name)
+    for step in range(9):
+        boxes = outside if step % 4 == 0 else np.concatenate([outside, [[5.0, 5, 25, 45]]])
+        looks = embed_boxes(embed, [frame], [boxes])[0].embeddings
+        tracks = tracker.update(Detections.from_xyxy(boxes, np.full(len(boxes), 0.9), looks))
+        assert tracks.track_id[0] == 1 and np.isfinite(tracks.xyxy).all(), step
 
 
 @pytest.mark.parametrize("name", sorted(TRACKERS))
