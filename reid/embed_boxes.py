@@ -15,10 +15,10 @@ class Embedded:
 
     Attributes:
         embeddings: float32 (N, D), rows of norm 1; zeros where the quality is 0. (N, 0) when no crop was usable and
-            the size is unknown.
+            the size is unknown, as it is with a plain function; an `Embedder` knows it. Trackers take both.
         quality: float32 (N,), the share of the box that lies inside the frame; 0 for what cannot be embedded: an empty
-            crop, one with a side below two pixels, a box outside the frame or with NaN in it. A crop that was cut
-            already has 1 or 0.
+            crop, one with a side below two pixels, what is not uint8 (H, W, 3), a box outside the frame or with NaN in
+            it. A crop that was cut already has 1 or 0.
     """
 
     embeddings: np.ndarray
@@ -30,7 +30,7 @@ def embed_crops(embed: Embed, crops: Sequence[np.ndarray]) -> Embedded:
 
     Args:
         embed: An `Embedder`, or anything that maps uint8 RGB (H, W, 3) to (N, D).
-        crops: uint8 RGB (H, W, 3); a side may be 0 or 1.
+        crops: uint8 RGB (H, W, 3); a side may be 0 or 1. Other arrays (grey, with transparency, of floats) are flagged.
     """
     quality = np.array([float(_usable(crop)) for crop in crops], np.float32)
     return Embedded(_embed(embed, crops, quality), quality)
@@ -76,7 +76,7 @@ def embed_boxes(embed: Embed, frames: Sequence[np.ndarray], boxes: Sequence[np.n
 def _embed(embed: Embed, crops: Sequence[np.ndarray], quality: np.ndarray) -> np.ndarray:
     good = np.flatnonzero(quality > 0)
     if not len(good):
-        return np.zeros((len(crops), 0), np.float32)
+        return np.zeros((len(crops), getattr(embed, "dimension", 0)), np.float32)
     found = embed([crops[number] for number in good.tolist()])
     rows = np.zeros((len(crops), found.shape[1]), np.float32)
     rows[good] = found
@@ -84,7 +84,8 @@ def _embed(embed: Embed, crops: Sequence[np.ndarray], quality: np.ndarray) -> np
 
 
 def _usable(crop: np.ndarray) -> bool:
-    return crop.ndim == 3 and min(crop.shape[:2]) >= LEAST_PIXELS
+    right_kind = isinstance(crop, np.ndarray) and crop.dtype == np.uint8 and crop.ndim == 3 and crop.shape[2] == 3
+    return right_kind and min(crop.shape[:2]) >= LEAST_PIXELS
 
 
 def cut_boxes(frame: np.ndarray, xyxy: np.ndarray) -> tuple[list[np.ndarray], np.ndarray]:

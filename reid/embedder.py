@@ -41,6 +41,7 @@ class Embedder:
         name: The file name, or "model".
         protocol: "transductive" when its card says that the network has learnt from test images, else "inductive".
         needs_cameras: Whether each call must say the cameras: the network has camera vectors and none was fixed.
+        dimension: Numbers of an embedding; asked of the network with a black crop where nothing was embedded yet.
 
     Raises:
         FileNotFoundError: When the file is missing.
@@ -126,13 +127,23 @@ class Embedder:
         self.camera = camera
         self.protocol: str = getattr(backend, "protocol", "inductive")
         self._card = None
+        self._dimension: int | None = None
         self.needs_cameras = bool(num_cameras) and camera is None
+
+    @property
+    def dimension(self) -> int:
+        """Numbers of an embedding."""
+        if self._dimension is None:
+            black = [np.zeros((32, 16, 3), np.uint8)]
+            self._dimension = int(self(black, [0] if self.needs_cameras else None).shape[1])
+        return self._dimension
 
     def __call__(self, images: Sequence[np.ndarray], camids: Sequence[int] | np.ndarray | None = None) -> np.ndarray:
         """Embeds crops.
 
         Args:
-            images: uint8 RGB arrays (H, W, 3) of any size.
+            images: uint8 RGB arrays (H, W, 3) of any size. Crops of detectors, which may be empty or too small to tell
+                anything, are better given to `reid.embed_boxes.embed_crops`: it flags them.
             camids: The camera of each crop, for a network that was trained with camera vectors; a network without
                 gives the same embeddings with them.
 

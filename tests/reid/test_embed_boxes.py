@@ -1,11 +1,13 @@
 """Boxes of several frames, and crops that show nothing."""
 
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from reid.embed_boxes import LEAST_PIXELS, cut_box, cut_boxes, embed_boxes, embed_crops
+from reid.embedder import Embedder
 
 
 class Means:
@@ -95,6 +97,22 @@ def test_crops_that_were_cut_already() -> None:
     found = embed_crops(Means(), crops)
     assert found.quality.tolist() == [0, 1, 0] and found.embeddings.shape == (3, 3)
     assert np.isclose(np.linalg.norm(found.embeddings[1]), 1) and not found.embeddings[[0, 2]].any()
+
+
+def test_crops_of_another_kind_are_flagged_alike() -> None:
+    good = np.full((8, 4, 3), 9, np.uint8)
+    clear = np.dstack([good, good[..., :1]])
+    bad = [good[..., 0], clear, good.astype(np.float32), good.tolist(), good[:0], good[:, :1]]
+    found = embed_crops(Means(), [*bad, good])
+    assert found.quality.tolist() == [0] * len(bad) + [1] and not found.embeddings[:-1].any()
+
+
+def test_an_embedder_gives_zeros_of_its_size_where_nothing_can_be_embedded(checkpoint: Path) -> None:
+    embedder = Embedder(checkpoint, device="cpu")
+    outside, nothing = np.array([[200, 0, 220, 20.0]]), np.zeros((0, 4))
+    found = embed_boxes(embedder, [frames()[0]] * 2, [outside, nothing])
+    assert [part.embeddings.shape for part in found] == [(1, 512), (0, 512)] and not found[0].embeddings.any()
+    assert embed_crops(embedder, []).embeddings.shape == (0, 512) and embedder.dimension == 512
 
 
 def test_what_is_no_frame_or_box_is_refused() -> None:
