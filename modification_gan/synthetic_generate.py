@@ -79,6 +79,7 @@ def _listeners(
 
     def good(step: int) -> None:
         save_source(files.weights, model.source, card(step))
+        files.weights_written()
         draw_curves(files.rows, files.out / "curves.png")
 
     return Listeners(row, lambda step, images: write_grid(images, files.grid(step)), good)
@@ -111,13 +112,17 @@ def _train(config: GenerateConfig, accelerator: Accelerator, files: RunFiles, sa
         _listeners(config, files, model, lambda step: _card(config, samples, groups, step), say),
         {"images": len(images), "of_image": None if of_image is None else of_image.tolist()},
     )
+    files.begin()  # nothing of an earlier run is touched while something may be wrong with the options
     trainer.train(resume=run.resume)
+    if accelerator.is_main_process and not files.has_weights() and not trainer.watch.state["low"]:
+        say(f"note: {files.weights} is missing: the newest state's are written")
+        trainer.keep_weights()
 
 
 def _sample(config: GenerateConfig, accelerator: Accelerator, files: RunFiles, say: Say) -> None:
     """Makes the images with the stored weights, so that whoever loads them makes the same ones."""
     run, steps = config.run, config.optimisation.steps
-    if not files.weights.is_file():
+    if not files.has_weights():
         raise CollapseError(f"{files.out}: the images of no step were found to differ: none are made; another --seed?")
     source, card = load_source(files.weights)
     if card.step < steps:
@@ -152,7 +157,11 @@ def main(config: GenerateConfig) -> None:
     accelerator = _build_accelerator(config)
     say = Console(quiet=not accelerator.is_main_process, highlight=False, markup=False, soft_wrap=True).print
     run = config.run
-    files = RunFiles(run.out, option_values(config), run.resume, say, main=accelerator.is_main_process)
+    files = RunFiles(
+        *(run.out, option_values(config), run.resume, say),
+        main=accelerator.is_main_process,
+        data=config.data.folder(),
+    )
     try:
         _train(config, accelerator, files, say)
     except InterruptedTraining as stopped:

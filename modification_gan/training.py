@@ -148,6 +148,11 @@ class GenerativeTrainer:
                     raise InterruptedTraining(f"interrupted at step {step}; --resume goes on from step {self._stored}")
         return done
 
+    def keep_weights(self) -> None:
+        """Tells the listener of good steps of the newest state once more."""
+        with self.weights_to_keep():
+            self.listeners.good(self._stored)
+
     @contextlib.contextmanager
     def weights_to_keep(self) -> Any:
         """Puts the average of the weights, where there is one, into the source while the block runs, for sampling."""
@@ -270,8 +275,8 @@ class GenerativeTrainer:
             state = {name: part.state_dict() for name, part in self._parts().items()}
             self.states.save(state | {"step": step, "watch": dict(self.watch.state), "facts": self.facts}, 0, step)
             if not self.watch.state["low"]:  # between two low values the weights of before are the good ones
-                with self.weights_to_keep():
-                    self.listeners.good(step)
+                self._stored = step
+                self.keep_weights()
         self._stored = step
 
     def _load(self) -> int:

@@ -1,0 +1,112 @@
+"""The folder of a generator's run: what a new run may remove, and when."""
+
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+from generation_runs import generate, same, small, weights, without_pictures
+
+from modification_gan.dcgan import DCGAN
+from modification_gan.diversity import CollapseError
+from modification_gan.run_files import RunFiles
+from modification_gan.weights import load_source
+
+QUICK = [*small("dcgan"), "--steps", 2, "--num-images", 2, "--collapse-below", 0]
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    without_pictures(monkeypatch)
+
+
+def files_of(folder: Path) -> dict[str, bytes]:
+    return {str(path): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+def test_a_run_that_cannot_start_removes_nothing(tiny_market: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    generate(tiny_market, out, *QUICK)
+    before = files_of(out)
+    for more, message in (
+        (["--bs", 80], "batch_size: got 80"),
+        (["--groups", 400], "groups: got 400"),
+        (["--groups", 2, "--ckpt", tmp_path / "absent.safetensors"], "absent"),
+        (["--root", tmp_path / "nowhere"], "nowhere"),
+    ):
+        with pytest.raises((ValueError, OSError), match=message):
+            generate(tiny_market, out, *QUICK, *more)
+        assert files_of(out) == before
+
+
+def test_the_generator_stays_until_a_good_one_takes_its_place(
+    tiny_market: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wanted = generate(tiny_market, tmp_path, *QUICK)
+    told = [*small("dcgan"), "--steps", 2, "--seed", 1, "--num-images", 2, "--collapse-after", 0]
+    losses = DCGAN.losses
+
+    def crash(self, turn, batch, random):  # type: ignore[no-untyped-def]
+        raise RuntimeError("out of memory")
+
+    def forget(self, turn, batch, random):  # type: ignore[no-untyped-def]
+        self.source.project.weight.detach().zero_()
+        return losses(self, turn, batch, random)
+
+    monkeypatch.setattr(DCGAN, "losses", crash)
+    with pytest.raises(RuntimeError, match="out of memory"):
+        generate(tiny_market, tmp_path, *told)
+    assert same(wanted, weights(tmp_path))
+    assert not (tmp_path / "card.json").exists() and not (tmp_path / "manifest.csv").exists()
+    assert yaml.safe_load((tmp_path / "config.yaml").read_text())["seed"] == 1
+    monkeypatch.setattr(DCGAN, "losses", forget)  # the earlier generator is not taken for this run's
+    with pytest.raises(CollapseError, match="the images of no step"):
+        generate(tiny_market, tmp_path, *told, "--resume")
+    assert same(wanted, weights(tmp_path)) and not (tmp_path / "manifest.csv").exists()
+    monkeypatch.setattr(DCGAN, "losses", losses)
+    assert not same(wanted, generate(tiny_market, tmp_path, *QUICK, "--seed", 1))
+    assert (tmp_path / "manifest.csv").is_file() and len(list((tmp_path / "states").iterdir())) == 1
+
+
+def test_folders_of_others_are_refused(tiny_market: Path, tmp_path: Path) -> None:
+    reid, model, loose = (tmp_path / name for name in ("reid", "model", "loose"))
+    for folder in (reid, model, loose):
+        folder.mkdir()
+    (reid / "config.yaml").write_text("backbone: cares18\n")
+    (model / "model.json").write_text('{"backbone": "cares18"}')
+    (loose / "metrics.jsonl").write_text("{}\n")
+    (tmp_path / "file").touch()
+    for out, message in (
+        (reid, "config.yaml is not that of a generator"),
+        (model, "model.json is not that of a generator"),
+        (loose, "holds metrics.jsonl, but no config.yaml"),
+        (tmp_path / "file", "file is a file; allowed: a folder"),
+        (tmp_path / "file" / "out", "file is a file; allowed: a folder"),
+        (tiny_market, "lies in the dataset"),
+        (tiny_market / "runs" / ".." / "new", "lies in the dataset"),
+    ):
+        before = files_of(tmp_path)
+        for more in ([], ["--resume"]):
+            with pytest.raises(ValueError, match=f"out: got .*{message}"):
+                generate(tiny_market, out, *QUICK, *more)
+        assert files_of(tmp_path) == before
+    assert not (tiny_market / "new").exists()
+
+
+@pytest.mark.parametrize(("text", "message"), [("", "not that of"), ("7", "got int"), ("a: [", "not valid YAML")])
+def test_a_damaged_list_of_options_is_named(text: str, message: str, tmp_path: Path) -> None:
+    (tmp_path / "config.yaml").write_text(text)
+    for resume in (False, True):
+        with pytest.raises(ValueError, match=rf"config\.yaml.*{message}"):
+            RunFiles(tmp_path, {}, resume, print)
+
+
+def test_missing_weights_are_written_again(
+    tiny_market: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    wanted = generate(tiny_market, tmp_path, *QUICK)
+    (tmp_path / "model.safetensors").unlink()
+    assert same(wanted, generate(tiny_market, tmp_path, *QUICK, "--resume"))
+    assert "model.safetensors is missing: the newest state's are written" in capsys.readouterr().out
+    assert load_source(tmp_path / "model.safetensors")[1].step == 2
+    assert json.loads((tmp_path / "card.json").read_text())["step"] == 2
