@@ -67,9 +67,9 @@ def join_slices(model: onnx.ModelProto) -> None:
     graph = model.graph
     shapes, values = _shapes(model), _constants(graph)
     groups: dict[tuple[str, int], list[tuple[int, int, onnx.NodeProto]]] = {}
-    for node in graph.node:
+    for node in [node for node in graph.node if node.op_type == "Slice"]:
         told = [values[name].tolist() for name in node.input[1:] if name in values]
-        if node.op_type != "Slice" or not 3 <= len(told) == len(node.input) - 1 or told[3:] not in ([], [[1]]):
+        if not 3 <= len(told) == len(node.input) - 1 or told[3:] not in ([], [[1]]):
             continue
         (start, *_), (end, *_), axes = told[:3]
         sizes = shapes.get(node.input[0], [])
