@@ -57,10 +57,11 @@ def retrieval_parity(first: Embedder, second: Embedder, data: ReIDDataset, quiet
     found, features = [], []
     for embed in (first, second):
         check_cameras(embed, data.cameras_known)
-        query, gallery = (embed_samples(embed, part, embed.name, quiet) for part in (data.query, data.gallery))
+        rows = embed_samples(embed, [*data.query, *data.gallery], embed.name, quiet)
+        query, gallery = rows[: len(data.query)], rows[len(data.query) :]
         ranking = rank(query, gallery, data.query, data.gallery, rerank=False, cameras_known=data.cameras_known)
         found.append(scores_of(ranking["Euclidean"].result))
-        features.append(np.concatenate([query, gallery]))
+        features.append(rows)
     before, after = found
     return {
         "before": before,
