@@ -80,6 +80,21 @@ def available_threads() -> int:
     return min(cores, MAX_THREADS)
 
 
+def cpu_threads(threads: int | None) -> int:
+    """Returns how many threads a network takes.
+
+    Args:
+        threads: What was asked for; None takes `available_threads`.
+
+    Raises:
+        ValueError: When it is below 1 or above the number of the machine's cores.
+    """
+    cores = os.cpu_count() or 1
+    if threads is not None and not 1 <= threads <= cores:
+        raise ValueError(f"threads: got {threads}, allowed: 1 to {cores}, the number of cores")
+    return available_threads() if threads is None else threads
+
+
 def map_row_blocks(
     function: Callable[[int, int], Result], num_rows: int, block_rows: int, threads: int | None = None
 ) -> list[Result]:

@@ -157,19 +157,41 @@ def test_command_line_with_report_and_gate(
     main(parse_config(ExportConfig, [*options, "--max-map-drop", "0.5"]))
     report = json.loads((tmp_path / "int8.onnx.parity.json").read_text())
     assert report["quantisation"]["num_images"] == 18 and report["retrieval"]["num_images"] == 54
+    assert report["images"]["num_images"] == 24 - 18  # those that were not calibrated with
     assert 0.5 < report["retrieval"]["mean_cosine"] < 1 and set(report["crops_per_second"]["after"]) == {
         "batch 1",
         "batch 32",
     }
-    assert report["bytes"]["after"] == out.stat().st_size
+    assert report["bytes"]["after"] == out.stat().st_size and report["threads"] == 1
     told = capsys.readouterr().out
     assert "8 bits: 45 layers, 0 left in float" in told and "mAP: " in told and "Rank-1: " in told
+    assert "calibration images: 24 of 72 training images of" in told and "held-out calibration images: cosine" in told
+    assert "batch 1, 1 thread: " in told and f"wrote {out} (" in told
     assert read_calibration(out) == CALIBRATION  # trackers take their limit from it
-    report["retrieval"]["change"]["mAP"] = -0.3
-    monkeypatch.setattr("reid.export._report", lambda *_: report)
+
+
+def test_gate_keeps_a_refused_file_under_another_name(
+    checkpoint: Path,
+    tiny_market: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    report = {"retrieval": {"change": {"mAP": -0.3}}}
+    monkeypatch.setattr("reid.export.compare_networks", lambda *_: dict(report))
+    monkeypatch.setattr("reid.export.print_report", lambda _: None)
+    out = tmp_path / "new" / "model.torchscript"
+    options = ["--ckpt", str(checkpoint), "--out", str(out), "--format", "torchscript", "--root", str(tiny_market)]
+    names = {"model.torchscript", "model.torchscript.json", "model.torchscript.parity.json"}
     with pytest.raises(SystemExit) as stop:
         main(parse_config(ExportConfig, [*options, "--max-map-drop", "0.2"]))
-    assert stop.value.code == 1 and "mAP falls by 0.3000, allowed: 0.2" in capsys.readouterr().err
+    assert stop.value.code == 1
+    told = capsys.readouterr()
+    assert "mAP falls by 0.3000, allowed: 0.2" in told.err and f"{out}.refused" in told.err and "wrote" not in told.out
+    assert {path.name for path in out.parent.iterdir()} == {f"{name}.refused" for name in names}
+    main(parse_config(ExportConfig, [*options, "--max-map-drop", "0.3"]))
+    assert {path.name for path in out.parent.iterdir() if path.suffix != ".refused"} == names
+    assert f"wrote {out} (" in capsys.readouterr().out and Embedder(out, device="cpu")(crops()).shape == (5, 512)
 
 
 def test_options_that_do_not_fit() -> None:
