@@ -58,18 +58,17 @@ def build_server(embedder: Any, config: ServeConfig, token: str | None = None) -
         import uvicorn
 
         from reid.serve_app import create_app
-        from reid.serve_protocol import timed_protocol
+        from reid.serve_protocol import ConnectionLimit, timed_protocol
     except ModuleNotFoundError as error:
         raise ModuleNotFoundError(
             f"{error.name} is not installed; the service needs: pip install fastapi uvicorn prometheus-client"
         ) from error
     settings = uvicorn.Config(
         create_app(embedder, config, token),
-        http=timed_protocol(config.header_timeout),
+        http=timed_protocol(config.header_timeout, ConnectionLimit(config.max_connections)),
         ws="none",
         loop="asyncio",
         lifespan="on",
-        limit_concurrency=config.max_connections,
         timeout_keep_alive=max(1, round(config.header_timeout)),
         timeout_graceful_shutdown=max(1, round(config.timeout)),
         log_level="warning",

@@ -15,17 +15,21 @@ import numpy as np
 from fastapi import FastAPI, Request, Response
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
+from starlette.types import Receive, Scope, Send
 
 from reid.batching import Batcher, BatcherClosed, QueueFull
 from reid.data.images import Preprocessing
 from reid.serve_metrics import ServeMetrics
 from reid.serve_options import ServeConfig
+from reid.serve_protocol import SURPLUS
 from reid.serve_requests import Limits, Prepared, RefusedRequest, parse_boxes, prepare_image, prepare_json
 
 PATHS = ("/v1/embed", "/health", "/metrics")
+_ALLOWED = f"allowed: POST {PATHS[0]}, GET {', '.join(PATHS[1:])}"
 ENCODINGS = ("list", "base64")
 # How much of a body that is refused is still read, so that its sender gets the answer and not a broken connection.
 _DRAINED_BODIES = 4
+_PAUSE = 1.0  # seconds without a byte of it after which nothing more is waited for
 _log = logging.getLogger("reid.serve")
 
 
@@ -93,16 +97,20 @@ class Service:
         return Response(self.metrics.text(), media_type="text/plain; version=0.0.4")
 
     async def drain(self, request: Request) -> None:
-        """Reads on, for a while, what a client sends that was refused: it would not see the answer otherwise."""
+        """Reads on, for a while, what a client sends that was refused.
+
+        A connection that is closed on bytes that nobody has read is reset, and the answer may be lost with it.
+        """
         if "expect" in request.headers:
             return  # it asked first, and waits with the body
 
         async def read() -> None:
-            size = 0
-            async for chunk in request.stream():
-                size += len(chunk)
-                if size > _DRAINED_BODIES * self.config.max_body:
+            size, stream = 0, request.stream()
+            while size <= _DRAINED_BODIES * self.config.max_body:
+                chunk = await asyncio.wait_for(anext(stream, None), _PAUSE)
+                if chunk is None:
                     return
+                size += len(chunk)
 
         # The body may be at its end already, which the stream says by a RuntimeError.
         with contextlib.suppress(asyncio.TimeoutError, ClientDisconnect, RuntimeError):
@@ -236,7 +244,7 @@ def _add_routes(app: FastAPI, service: Service) -> None:
     async def unknown(request: Request, error: Exception) -> Response:
         async def refuse(_: Request) -> Response:
             assert isinstance(error, HTTPException)
-            message = f"{request.method} {request.url.path}: {error.detail}, allowed: POST {PATHS[0]}, GET {PATHS[1:]}"
+            message = f"{request.method} {request.url.path}: {error.detail}, {_ALLOWED}"
             raise RefusedRequest(error.status_code, message)
 
         return await _guarded(service, request, refuse)
@@ -253,11 +261,11 @@ async def _guarded(
     try:
         if not open_to_all:
             service.check_token(request)
+            if request.scope.get("state", {}).get(SURPLUS):
+                raise RefusedRequest(503, f"busy: {service.config.max_connections} connections, try again later")
         response = await answer(request)
     except RefusedRequest as error:
-        response = _refusal(error.status, str(error))
-        if error.status != 408:
-            await service.drain(request)
+        response = _refusal(error.status, str(error), None if error.status == 408 else lambda: service.drain(request))
     except ClientDisconnect:
         response = _refusal(400, "the client went away")
     except Exception:
@@ -268,11 +276,28 @@ async def _guarded(
     return response
 
 
-def _refusal(status: int, message: str) -> Response:
+class _Refusal(Response):
+    """An answer that is sent whole before the rest of the request is read."""
+
+    def __init__(self, hear_out: Callable[[], Awaitable[None]], *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self._hear_out = hear_out
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+        await send({"type": "http.response.body", "body": self.body, "more_body": True})
+        await self._hear_out()
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+def _refusal(status: int, message: str, hear_out: Callable[[], Awaitable[None]] | None = None) -> Response:
     # Here the body may not have been read to its end.
     headers = {"connection": "close"} if status in (401, 408, 413, 415) else {}
     if status == 503:
         headers["retry-after"] = "1"
     if status == 401:
         headers["www-authenticate"] = "Bearer"
-    return Response(json.dumps({"error": message}), status, headers, media_type="application/json")
+    text, kind = json.dumps({"error": message}), "application/json"
+    if hear_out is None:
+        return Response(text, status, headers, media_type=kind)
+    return _Refusal(hear_out, text, status, headers, media_type=kind)

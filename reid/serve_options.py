@@ -49,7 +49,8 @@ class ServeConfig:
     max_requests: int = 64
     """Requests that are worked on at once, and times --max-body the memory for bodies; others are answered 503."""
     max_connections: int = 256
-    """Connections; requests of others are answered 503."""
+    """Connections. For a new one that goes which has waited longest without a request in work (no whole header, or
+    nothing since its last answer); where all are in work, its requests are answered 503, but for /health."""
     max_body: int = 8 * 2**20
     """Bytes of a body."""
     max_crops: int = 64
