@@ -58,7 +58,7 @@ class TorchBackend:
                 raise ValueError(
                     f"camids: got {camids[wrong][0]}, allowed: 0 to {self.num_cameras - 1}, as in training"
                 )
-        images = torch.from_numpy(self.preprocessing.normalise(batch)).to(self.device)
+        images = self._normalised(batch)
         cameras = None if camids is None else torch.from_numpy(camids).to(self.device)
         # A model that is being trained is switched there and back: no other thread may see it in between.
         with self._lock:
@@ -68,6 +68,23 @@ class TorchBackend:
                 output = self.model(images.contiguous(memory_format=torch.channels_last), cameras)
             self.model.train(was_training)
         return output.embeddings.float().cpu().numpy()
+
+    def _normalised(self, batch: np.ndarray) -> torch.Tensor:
+        """Returns uint8 (N, 3, H, W) as the model takes it, on the device."""
+        if self.device.type == "cpu":
+            return torch.from_numpy(self.preprocessing.normalise(batch))
+        # A quarter of the bytes to send, from memory that the device reads by itself.
+        pixels = torch.from_numpy(batch)
+        pixels = pixels.pin_memory() if self.device.type == "cuda" else pixels
+        return normalise_there(pixels.to(self.device, non_blocking=True), self.preprocessing)
+
+
+def normalise_there(pixels: torch.Tensor, preprocessing: Preprocessing) -> torch.Tensor:
+    """Normalises uint8 (N, 3, H, W) where it lies; equal to `Preprocessing.normalise` but for rounding."""
+    scale, shift = (
+        torch.from_numpy(values).to(pixels.device).view(1, 3, 1, 1) for values in preprocessing.scale_and_shift()
+    )
+    return pixels * scale + shift
 
 
 def count_cameras(model: nn.Module) -> int:

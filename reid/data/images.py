@@ -80,6 +80,11 @@ class Preprocessing:
             cv2.split(pixels, list(result[index]))
         return result
 
+    def scale_and_shift(self) -> tuple[np.ndarray, np.ndarray]:
+        """Returns what a channel's pixels 0..255 are multiplied by and what is added then, float32 (3,) each."""
+        scale = (1.0 / (255.0 * np.asarray(self.std))).astype(np.float32)
+        return scale, (-np.asarray(self.mean) / np.asarray(self.std)).astype(np.float32)
+
     def normalise(self, batch: np.ndarray) -> np.ndarray:
         """Normalises uint8 (N, 3, H, W) to float32 of the same shape.
 
@@ -88,10 +93,9 @@ class Preprocessing:
         """
         if batch.dtype != np.uint8 or batch.ndim != 4 or batch.shape[1] != 3:
             raise ValueError(f"batch: got {batch.dtype} {batch.shape}, allowed: uint8 (N, 3, H, W)")
-        # One multiplication and one addition a value, with the division by 255 folded in. A channel has 256 values:
-        # looking them up takes one pass over the memory of the batch, whose traffic is what costs time here.
-        scale = (1.0 / (255.0 * np.asarray(self.std))).astype(np.float32)
-        shift = (-np.asarray(self.mean) / np.asarray(self.std)).astype(np.float32)
+        # A channel has 256 values: looking them up takes one pass over the memory of the batch, whose traffic is what
+        # costs time here.
+        scale, shift = self.scale_and_shift()
         tables = np.arange(256, dtype=np.float32) * scale[:, None] + shift[:, None]  # (3, 256)
         result = np.empty(batch.shape, np.float32)
         for planes, values in zip(batch, result, strict=True):

@@ -8,6 +8,7 @@ import torch
 from torchvision.transforms.functional import normalize
 
 from reid.data.images import Preprocessing, load_image
+from reid.torch_backend import normalise_there
 
 
 def test_image_is_read_as_rgb(tmp_path: Path) -> None:
@@ -87,3 +88,10 @@ def test_bad_preprocessing_is_refused() -> None:
         Preprocessing(8, 128)
     with pytest.raises(ValueError, match="std above 0"):
         Preprocessing(std=(0.1, 0.0, 0.1))
+
+
+def test_a_device_normalises_as_the_processor_does() -> None:
+    batch = np.random.default_rng(0).integers(0, 256, (2, 3, 16, 16), np.uint8)
+    for preprocessing in (Preprocessing(16, 16), Preprocessing(16, 16, (0.5, 0.4, 0.3), (1.0, 0.5, 0.25))):
+        there = normalise_there(torch.from_numpy(batch), preprocessing).numpy()
+        np.testing.assert_allclose(there, preprocessing.normalise(batch), atol=1e-6)
