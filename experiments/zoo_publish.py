@@ -88,7 +88,8 @@ def publish(network: str, budget: Budget, zoo: Path) -> ZooEntry:
     trained = round(world["pids"] * world["train-fraction"])
     seen = f"{trained} people, {world['cameras']} cameras"
     data = f"a synthetic world of level {world['level']}, seed {world['seed']}: {seen}"
-    training = f"{budget.description}; a synthetic world, not Market-1501"
+    size = f"{card.preprocessing.height} x {card.preprocessing.width}"
+    training = f"{budget.description}, {size}; a synthetic world, not Market-1501"
     notes = {"training": training, "training_data": data, "training_data_licence": DATA_LICENCE, "licence": LICENCE}
     path = zoo.parent / f"{network}_world.safetensors"
     card = dataclasses.replace(card, num_classes=0, config=card.config | notes, scores=[])
