@@ -191,7 +191,7 @@ def main(arguments: list[str] | None = None) -> int:
 
     try:
         run_benchmark(tyro.cli(Mot16BenchmarkConfig, args=spelt_out(arguments, Mot16BenchmarkConfig)))
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, ModuleNotFoundError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     return 0

@@ -252,7 +252,7 @@ def main(arguments: list[str] | None = None) -> int:
     config = tyro.cli(TrackVideoConfig, args=spelt_out(arguments, TrackVideoConfig))
     try:
         result = track_video(config)
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, ModuleNotFoundError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     for note in result["notes"]:

@@ -208,7 +208,7 @@ def main(arguments: list[str] | None = None) -> int:
     config = tyro.cli(TuneConfig, args=spelt_out(arguments, TuneConfig))
     try:
         tune(config)
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, ModuleNotFoundError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     return 0

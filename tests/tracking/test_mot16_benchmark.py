@@ -1,5 +1,6 @@
 import json
 import shutil
+import sys
 from dataclasses import fields, replace
 from pathlib import Path
 
@@ -92,6 +93,14 @@ def test_user_errors_are_one_line(world: Path, tmp_path: Path, capsys, options: 
     error = capsys.readouterr().err.strip()
     assert error.startswith("error: ") and "\n" not in error
     assert all(word in error for word in words), error
+
+
+def test_a_missing_package_is_one_line(world: Path, tmp_path: Path, capsys, monkeypatch) -> None:
+    monkeypatch.setitem(sys.modules, "openvino", None)
+    (tmp_path / "m.xml").write_text("<net/>")
+    options = ["--sequences", "MOT16-05", "--reid", str(tmp_path / "m.xml"), "--max-cosine", "0.3"]
+    assert main(["--gt", str(world / "train"), "--out", str(tmp_path), *options]) == 2
+    assert capsys.readouterr().err.strip().startswith("error: OpenVINO is not installed; pip install")
 
 
 def test_looks_come_from_the_zoo_unless_told(world: Path, tmp_path: Path, capsys, monkeypatch) -> None:

@@ -170,6 +170,14 @@ def test_a_video_without_its_end_and_an_empty_one_are_errors(
     assert not list(tmp_path.glob("*result*"))  # neither results nor temporary files
 
 
+def test_a_missing_package_is_an_error_of_one_line(walk: Path, tmp_path: Path, capsys, monkeypatch) -> None:
+    monkeypatch.setitem(sys.modules, "openvino", None)
+    (tmp_path / "m.xml").write_text("<net/>")
+    options = ["--detector", f"{__name__}:find_figures", "--save-txt", str(tmp_path / "t.txt")]
+    assert main(["--source", str(walk), "--reid", str(tmp_path / "m.xml"), *options]) == 2
+    assert capsys.readouterr().err.startswith("error: OpenVINO is not installed; pip install")
+
+
 def test_a_folder_of_images_in_the_order_of_its_numbers(tmp_path: Path) -> None:
     folder = tmp_path / "images"
     folder.mkdir()
