@@ -1,6 +1,7 @@
 """Embeddings over HTTP: crops, or an image with boxes, in; rows of norm 1 out."""
 
 import logging
+import os
 import socket
 import sys
 from pathlib import Path
@@ -12,6 +13,7 @@ if __package__ in (None, ""):
 from reid.config import run_entry_point
 from reid.embedder import Embedder
 from reid.serve_options import ServeConfig, read_token
+from reid.zoo_entries import resolve_source
 
 if TYPE_CHECKING:
     import uvicorn
@@ -79,6 +81,21 @@ def build_server(embedder: Any, config: ServeConfig, token: str | None = None) -
     return uvicorn.Server(settings)
 
 
+def bound_torch(source: str | os.PathLike[str], threads: int | None) -> None:
+    """Bounds the CPU threads of torch in this process, where torch is what runs a file.
+
+    The other engines have threads of each network, which `Embedder` is told of; torch has one number for all.
+
+    Args:
+        source: As `Embedder`.
+        threads: None leaves torch its own choice.
+    """
+    if threads is not None and resolve_source(source).suffix in (".safetensors", ".torchscript"):
+        import torch
+
+        torch.set_num_threads(threads)
+
+
 def main(config: ServeConfig) -> None:
     """Serves until the process is told to end by SIGINT or SIGTERM."""
     token = read_token(config.token_file)
@@ -90,6 +107,7 @@ def main(config: ServeConfig) -> None:
         threads=config.threads,
         camera=config.camera,
     )
+    bound_torch(config.ckpt, config.threads)
     logging.basicConfig(level=logging.WARNING)
     server = build_server(embedder, config, token)
     with open_socket(config.host, config.port) as listening:

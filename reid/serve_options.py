@@ -15,7 +15,11 @@ class ServeConfig:
     ...]}, a body of image/* is one image, with ?boxes=LEFT,TOP,RIGHT,BOTTOM;... where it is not a crop itself. Images
     are JPEG, PNG, WebP or BMP; boxes are in pixels of the image as it is shown (EXIF turns it). The answer holds
     "embeddings", a list of rows of norm 1 (?encoding=base64: float32, little-endian), and "quality", the share of each
-    box inside the image; a box that cannot be embedded has zeros and quality 0.
+    box inside the image; a box that cannot be embedded, or a crop with a side of one pixel, has zeros and quality 0.
+
+    A file that cannot be read fails its whole request with 422, which names it ("crops.1: ..."): one that is no base64,
+    of another format, cut off, or damaged where its decoder finds it, which in a PNG is everywhere. A JPEG or WebP that
+    is damaged in the middle mostly decodes to a wrong picture, and nobody is told.
 
     Errors are {"error": TEXT}: 400, 415 and 422 malformed, 401 without the token, 408 too slow, 413 too large, 503 busy
     (try again after Retry-After seconds), 504 not done in time. There is no encryption: put a proxy in front for that.
@@ -37,7 +41,7 @@ class ServeConfig:
     precision: str = "fp32"
     """fp32, bf16 or fp16."""
     threads: int | None = None
-    """CPU threads of an .onnx or .xml file; None takes one a core."""
+    """CPU threads of the network; None takes one a core."""
     camera: int | None = None
     """The camera of all crops, for a network with camera vectors."""
     batch_size: int = 32
@@ -71,6 +75,7 @@ class ServeConfig:
             raise ValueError(f"port: got {self.port}, allowed: 0 to 65535")
         for name in (
             "batch_size",
+            "threads",
             "max_requests",
             "max_connections",
             "max_body",
@@ -78,7 +83,7 @@ class ServeConfig:
             "max_pixels",
             "decoders",
         ):
-            if getattr(self, name) < 1:
+            if getattr(self, name) is not None and getattr(self, name) < 1:
                 raise ValueError(f"{name}: got {getattr(self, name)}, allowed: 1 or more")
         if self.queue_size < max(self.batch_size, self.max_crops):
             raise ValueError(

@@ -25,7 +25,7 @@ from serve_runs import MeanColours, ask, encoded, picture, running, text64
 
 from reid.config import parse_config
 from reid.embed_boxes import embed_boxes, embed_crops
-from reid.serve import main, open_socket
+from reid.serve import bound_torch, main, open_socket
 from reid.serve_options import ServeConfig, read_token
 
 for package in ("fastapi", "uvicorn", "prometheus_client"):
@@ -396,6 +396,7 @@ def test_who_does_not_read_is_cut_off() -> None:
         ({"max_wait": -1.0}, "max_wait: got -1.0"),
         ({"timeout": 0.0}, "timeout: got 0.0"),
         ({"decoders": 0}, "decoders: got 0"),
+        ({"threads": 0}, "threads: got 0"),
     ],
 )
 def test_bad_options_are_refused(options: dict, message: str) -> None:
@@ -448,6 +449,34 @@ def test_the_command_passes_on_what_the_embedder_is_told(monkeypatch: pytest.Mon
         main(parse_config(ServeConfig, ["--ckpt", "a.onnx", *options]))
     expected = {"device": "cpu", "precision": "bf16", "batch_size": 3, "threads": 2, "camera": 1}
     assert told == expected | {"source": Path("a.onnx")}
+
+
+def test_threads_bound_torch_where_torch_runs_the_network() -> None:
+    import torch
+
+    def seen() -> int:  # as the batcher's thread, which is begun later, sees it
+        with ThreadPoolExecutor(1) as pool:
+            return pool.submit(torch.get_num_threads).result()
+
+    before = torch.get_num_threads()
+    try:
+        for source, threads, expected in (
+            ("a.onnx", 3, before),
+            ("a.safetensors", None, before),
+            ("a.safetensors", 3, 3),
+        ):
+            bound_torch(source, threads)
+            assert seen() == expected, source
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_damaged_files_name_themselves(port: int) -> None:
+    damaged = bytearray(encoded(picture()))
+    damaged[len(damaged) // 2] ^= 0x55
+    for bad in (bytes(damaged), encoded(picture(), ".jpg")[:2000]):
+        status, answer, _ = ask(port, {"crops": [GOOD["crops"][0], text64(bad)]})
+        assert status == 422 and answer["error"].startswith("crops.1: ")
 
 
 def test_threads_end_with_the_service() -> None:
