@@ -1,6 +1,6 @@
 """Whether a generator still makes different images."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -46,6 +46,19 @@ def spread(images: torch.Tensor, groups: torch.Tensor | None) -> float:
     parts = [images[groups == group].float() for group in groups.unique()]
     values = [float(part.std(0, unbiased=False).mean()) for part in parts if len(part) > 1]
     return sum(values) / len(values) if values else 0.0
+
+
+def written_spread(images: np.ndarray, groups: Sequence[int | None]) -> float | None:
+    """Returns `spread` of pixels (B, H, W, 3) in 0..255, in -1..1; None when every group has one image.
+
+    Args:
+        images: uint8, as they are written.
+        groups: Of each image; None each without groups.
+    """
+    numbers = torch.tensor([0 if group is None else group for group in groups], dtype=torch.int64)
+    if not len(numbers) or int(torch.bincount(numbers).max()) < 2:
+        return None
+    return spread(torch.from_numpy(images).float() / 127.5 - 1, numbers)
 
 
 def training_spread(images: torch.Tensor, of_image: np.ndarray | None) -> float:
@@ -117,9 +130,6 @@ class DiversityWatch:
         self.state = {**self.state, "low": self.state["low"] + 1}
         found = f"step {step}: images of different noise hardly differ (diversity {value:.3f} of training images')"
         if self.state["low"] >= GIVE_UP:
-            raise CollapseError(
-                f"{found}: the generator has collapsed; another --seed, a lower --discriminator-lr or "
-                "--spectral-norm both may help"
-            )
+            raise CollapseError(f"{found}: the generator has collapsed")
         self.say(f"WARNING: {found}; a second time ends the training")
         return False

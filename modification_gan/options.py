@@ -316,7 +316,8 @@ class RunOptions:
     """Samples of fixed noise that vary less than this share of what training images do are a collapse: said once, the
     end the second time; 0 does not look."""
     collapse_after: int | None = None
-    """A generator that has never varied is not judged before this step, 1000 unless told."""
+    """A generator that has never varied is not judged before this step: 1000 unless told, half the steps of a training
+    of fewer than 2000."""
     precision: Annotated[Literal["launcher", "no", "bf16"], tyro.conf.arg(aliases=["--mixed-precision"])] = "launcher"
     """Of the networks' arithmetic in training; launcher takes what accelerate was launched with."""
     threads: int = 0
@@ -332,9 +333,9 @@ class RunOptions:
         if self.collapse_after is not None and not self.collapse_below:
             raise ValueError(f"collapse_after: got {self.collapse_after} with --collapse-below 0, which does not look")
 
-    def patience(self) -> int:
-        """Returns the step from which on a generator has to vary."""
-        return 1000 if self.collapse_after is None else self.collapse_after
+    def patience(self, steps: int) -> int:
+        """Returns the step from which on a generator has to vary, in a training of so many."""
+        return min(1000, steps // 2) if self.collapse_after is None else self.collapse_after
 
 
 @dataclasses.dataclass(frozen=True)

@@ -13,8 +13,11 @@ from reid.records import file_sha256
 from reid.training_state import StateFolder
 from reid.yaml_mapping import read_yaml_mapping
 
-# What a run that goes on may do otherwise: none of it changes a weight.
-_FREE = ("resume", "out", "num_images", "sample_batch", "log_every", "grid_every", "threads")
+# What a run that goes on may do otherwise: what changes no weight, and what a training that failed or ended needs.
+_FREE = (
+    *("resume", "out", "num_images", "sample_batch", "log_every", "grid_every", "threads"),
+    *("steps", "generator_lr", "discriminator_lr", "state_every", "collapse_below", "collapse_after"),
+)
 _PATHS = ("root", "ckpt")  # the same folder may be written in several ways
 _OWN = "ngf"  # an option that only generators have
 

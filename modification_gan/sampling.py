@@ -4,12 +4,14 @@ import re
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import cv2
 import numpy as np
 import torch
 from torch import nn
 
+from modification_gan.diversity import written_spread
 from modification_gan.pictures import to_pixels
 from modification_gan.randomness import image_seeds, noise_of
 from modification_gan.weights import SourceCard
@@ -17,7 +19,20 @@ from reid.data.crops import map_threads
 from reid.data.generated import IMAGES, MANIFEST, GeneratedImage, write_manifest
 
 _QUALITY = 95  # of a JPEG, 0..100
+_LOOKED_AT = 256  # images whose diversity is measured
 _GROUPS = 3  # sets the draw of groups apart from other numbers of the same seed
+
+
+class Written(NamedTuple):
+    """What `write_images` found.
+
+    Attributes:
+        images_per_second: JPEGs included.
+        spread: `modification_gan.diversity.written_spread` of the first 256 images.
+    """
+
+    images_per_second: float
+    spread: float | None
 
 
 def draw_groups(shares: Sequence[float], count: int, seed: int) -> list[int | None]:
@@ -70,7 +85,7 @@ def noise_shape_of(card: SourceCard) -> tuple[int, ...]:
 
 def write_images(
     out: Path, source: nn.Module, card: SourceCard, count: int, seed: int, batch_size: int, device: torch.device
-) -> float:
+) -> Written:
     """Writes images and their manifest, which comes last: a folder with a manifest is whole.
 
     The same generator, seed and group give the same image; more images begin with those of fewer. Images of an
@@ -85,33 +100,37 @@ def write_images(
         batch_size: Images a forward pass.
         device: Where the source is.
 
-    Returns:
-        Images a second, JPEGs included.
-
     Raises:
-        OSError: When a file cannot be written.
+        OSError: When a file cannot be written; the message names it.
     """
     began = time.perf_counter()
     remove_images(out)
     (out / IMAGES).mkdir(parents=True, exist_ok=True)
     seeds, groups = image_seeds(seed, count), draw_groups(card.shares, count, seed)
     names = [f"{IMAGES}/{number:06d}.jpg" for number in range(count)]
-    done = 0
+    done, looked_at = 0, list[np.ndarray]()
     for images in sample_images(source, noise_shape_of(card), seeds, groups, batch_size, device):
         paths = [out / name for name in names[done : done + len(images)]]
         list(map_threads(_write, zip(paths, images, strict=True)))
+        looked_at.append(images[: max(0, _LOOKED_AT - done)].copy())
         done += len(images)
     rows = [
         GeneratedImage(name, card.model, group, None if group is None else card.labels[group], own)
         for name, group, own in zip(names, groups, seeds, strict=True)
     ]
     write_manifest(out, rows)
-    return count / (time.perf_counter() - began)
+    first = np.concatenate(looked_at) if looked_at else np.empty((0, 1, 1, 3), np.uint8)
+    return Written(count / (time.perf_counter() - began), written_spread(first, groups[: len(first)]))
 
 
 def _write(item: tuple[Path, np.ndarray]) -> None:
     path, image = item
-    path.write_bytes(cv2.imencode(".jpg", image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, _QUALITY])[1].tobytes())
+    jpeg = cv2.imencode(".jpg", image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, _QUALITY])[1].tobytes()
+    try:
+        path.write_bytes(jpeg)
+    except OSError as error:
+        path.unlink(missing_ok=True)
+        raise OSError(f"{path}: could not be written ({error.strerror}); is the disk full?") from error
 
 
 def remove_images(out: Path) -> None:

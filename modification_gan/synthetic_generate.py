@@ -16,19 +16,18 @@ from rich.console import Console
 from modification_gan.diversity import CollapseError, DiversityWatch, fixed_groups, training_spread
 from modification_gan.generative_model import GenerativeModel
 from modification_gan.groups import Groups, build_groups
+from modification_gan.image_folder import make_images
 from modification_gan.models import build_model
 from modification_gan.options import GenerateConfig
 from modification_gan.pictures import draw_curves, write_grid
 from modification_gan.run_files import RunFiles
-from modification_gan.sampling import remove_images, write_images
 from modification_gan.training import GenerativeTrainer, InterruptedTraining, Listeners
 from modification_gan.training_images import TrainingBatches, load_training_images, read_training_split
-from modification_gan.weights import SourceCard, load_source, save_source
+from modification_gan.weights import SourceCard, save_source
 from reid.config import option_values, run_entry_point
 from reid.data.base import Split
 from reid.devices import check_precision
-from reid.files import write_json
-from reid.records import command_line, file_sha256, hardware, repository_commit
+from reid.records import repository_commit
 from reid.weight_average import WeightAverage
 
 Say = Callable[[str], None]
@@ -45,7 +44,7 @@ def _build_accelerator(config: GenerateConfig) -> Accelerator:
     return accelerator
 
 
-def _card(config: GenerateConfig, samples: Split, groups: Groups, step: int) -> SourceCard:
+def _card(config: GenerateConfig, samples: Split, groups: Groups, spread: float, step: int) -> SourceCard:
     return SourceCard(
         model=config.network.model,
         sizes=config.network.architecture(groups.count),
@@ -59,6 +58,7 @@ def _card(config: GenerateConfig, samples: Split, groups: Groups, step: int) -> 
         shares=groups.shares,
         config=_public(option_values(config)),
         commit=repository_commit(),
+        training_spread=spread,
     )
 
 
@@ -107,9 +107,9 @@ def _train(config: GenerateConfig, accelerator: Accelerator, files: RunFiles, sa
         config.optimisation.schedule(network.model, run),
         average,
         files.states,
-        DiversityWatch(reference, run.collapse_below, run.patience(), say),
+        DiversityWatch(reference, run.collapse_below, run.patience(config.optimisation.steps), say),
         fixed_groups(groups.of_image, model.previews),
-        _listeners(config, files, model, lambda step: _card(config, samples, groups, step), say),
+        _listeners(config, files, model, lambda step: _card(config, samples, groups, reference, step), say),
         {"images": len(images), "of_image": None if of_image is None else of_image.tolist()},
     )
     files.begin()  # nothing of an earlier run is touched while something may be wrong with the options
@@ -120,36 +120,17 @@ def _train(config: GenerateConfig, accelerator: Accelerator, files: RunFiles, sa
 
 
 def _sample(config: GenerateConfig, accelerator: Accelerator, files: RunFiles, say: Say) -> None:
-    """Makes the images with the stored weights, so that whoever loads them makes the same ones."""
-    run, steps = config.run, config.optimisation.steps
     if not files.has_weights():
-        raise CollapseError(f"{files.out}: the images of no step were found to differ: none are made; another --seed?")
-    source, card = load_source(files.weights)
-    if card.step < steps:
-        say(f"note: the images are of step {card.step} of {steps}, the last one whose samples were found to differ")
-    facts = {
-        "step": card.step,
-        "model": card.model,
-        "options": card.config | {"num_images": run.num_images},
-        "weights_sha256": file_sha256(files.weights),
-        "data": card.data,
-        "split": card.split,
-        "training_images": card.num_images,
-        "groups": len(card.labels),
-        "condition": card.condition,
-        "images": run.num_images,
-        "commit": card.commit,
-        "command": command_line(),
-        "hardware": hardware(),
-    }
-    if run.num_images:
-        source = source.to(accelerator.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        speed = write_images(files.out, source, card, run.num_images, run.seed, run.sample_batch, accelerator.device)
-        facts["images_per_second"] = speed
-        say(f"wrote {run.num_images} images to {files.out} at {speed:.0f} images/s, JPEGs included")
-    else:
-        remove_images(files.out)  # those of an earlier run would pass for this one's
-    write_json(files.card, facts)
+        raise CollapseError(
+            f"{files.out}: the images of no step were found to differ: none are made; more --steps, lower learning "
+            "rates or another --seed may help; --resume --collapse-below 0 takes them as they are"
+        )
+    card = make_images(files, files.weights, config.run, accelerator.device, say)
+    if card.step < config.optimisation.steps:
+        say(
+            f"note: the images are of step {card.step} of {config.optimisation.steps}, the last one whose samples were "
+            "found to differ"
+        )
 
 
 def main(config: GenerateConfig) -> None:

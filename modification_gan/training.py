@@ -11,7 +11,7 @@ import torch
 from accelerate import Accelerator
 
 from modification_gan.blocks import refresh_spectrum
-from modification_gan.diversity import DiversityWatch
+from modification_gan.diversity import CollapseError, DiversityWatch
 from modification_gan.generative_model import Batch, GenerativeModel, Turn
 from modification_gan.interruption import stop_requests
 from modification_gan.randomness import generator_for, image_seeds, noise_of
@@ -175,9 +175,11 @@ class GenerativeTrainer:
         with self.weights_to_keep() as source:
             return source(self._noise.to(device), groups).float().cpu()
 
+    def _rate(self, turn: Turn) -> float:
+        return self.schedule.discriminator_lr if turn.adversary else self.schedule.generator_lr
+
     def _optimizer(self, turn: Turn) -> torch.optim.Optimizer:
-        rate = self.schedule.discriminator_lr if turn.adversary else self.schedule.generator_lr
-        return torch.optim.Adam(self.model.part_parameters(turn), lr=rate, betas=self.schedule.betas)
+        return torch.optim.Adam(self.model.part_parameters(turn), lr=self._rate(turn), betas=self.schedule.betas)
 
     def _step(self, step: int) -> None:
         accelerator, terms = self.accelerator, {}  # type: Accelerator, dict[str, torch.Tensor]
@@ -230,9 +232,23 @@ class GenerativeTrainer:
                 self.listeners.grid(step, images)
         if self.accelerator.is_main_process:
             self.listeners.row(row)
-        if (due["state"] and self.watch.judge(step, row["diversity"])) or (interrupted and not due["state"]):
+        if (due["state"] and self._judge(step, row["diversity"])) or (interrupted and not due["state"]):
             self._save(step)
         self._since = time.perf_counter()
+
+    def _judge(self, step: int, diversity: float) -> bool:
+        try:
+            return self.watch.judge(step, diversity)
+        except CollapseError as error:
+            raise CollapseError(
+                f"{error}; {self._way_on()}; another --seed or --spectral-norm both may help"
+            ) from error
+
+    def _way_on(self) -> str:
+        rates = "lower learning rates (--generator-lr, --discriminator-lr)"
+        if not self._stored:
+            return f"no state has been stored yet: start anew with {rates}"
+        return f"the last good state is that of step {self._stored}: --resume with {rates} goes on from there"
 
     def _row(self, step: int) -> dict[str, float]:
         """Returns the mean losses of the steps since the last row, after looking at each of them."""
@@ -244,8 +260,7 @@ class GenerativeTrainer:
         if len(bad):
             at, which = int(bad[0, 0]), int(bad[0, 1])
             raise FloatingPointError(
-                f"step {first + at}: the loss {names[which]!r} is {float(values[at, which])}; the last good state is "
-                f"that of step {self._stored}; lower the learning rates"
+                f"step {first + at}: the loss {names[which]!r} is {float(values[at, which])}; {self._way_on()}"
             )
         images = len(self._terms) * self.batches.whole * self._repeats
         self._terms = []
@@ -260,10 +275,7 @@ class GenerativeTrainer:
         finite = torch.stack([tensor.isfinite().all() for tensor in weights.values()]).tolist()
         bad = next((name for name, fine in zip(weights, finite, strict=True) if not fine), None)
         if bad is not None:
-            raise FloatingPointError(
-                f"step {step}: the weights {bad!r} are no longer finite; the last good state is that of step "
-                f"{self._stored}; lower the learning rates"
-            )
+            raise FloatingPointError(f"step {step}: the weights {bad!r} are no longer finite; {self._way_on()}")
 
     def _parts(self) -> dict[str, Any]:
         parts: dict[str, Any] = {"model": self.model}
@@ -288,10 +300,15 @@ class GenerativeTrainer:
             raise ValueError(f"resume: the state holds {sorted(state)}, this training needs {sorted(parts)}")
         if state["facts"] != self.facts:
             raise ValueError("resume: the state is of other training images or groups; give the same, or another --out")
+        if state["step"] > self.schedule.steps:
+            raise ValueError(f"steps: got {self.schedule.steps}, but {state['step']} are done, allowed: these or more")
         try:
             for name, part in parts.items():
                 part.load_state_dict(state[name])
         except (RuntimeError, KeyError, ValueError) as error:
             raise ValueError(f"resume: the state is of another training ({str(error).splitlines()[0]})") from error
+        for turn in self.model.turns:  # the state has the rates of before
+            for group in self.optimizers[turn.name].param_groups:
+                group["lr"] = self._rate(turn)
         self.watch.state = dict(state["watch"])
         return int(state["step"])

@@ -34,6 +34,8 @@ class SourceCard:
         shares: For each group its share of the training images.
         config: All options of the training.
         commit: Of the code that wrote the file.
+        training_spread: `modification_gan.diversity.training_spread`; None of files that were written before it was
+            kept.
     """
 
     model: str
@@ -48,6 +50,7 @@ class SourceCard:
     shares: tuple[float, ...]
     config: dict[str, Any]
     commit: str
+    training_spread: float | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Returns the card as JSON knows it."""

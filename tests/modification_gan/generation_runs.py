@@ -20,6 +20,8 @@ NEEDS_DIFFUSERS = pytest.mark.skipif(
 )
 ALL_MODELS = ["dcgan", "vae-gan", "vae-wgangp", pytest.param("diffusion", marks=NEEDS_DIFFUSERS)]
 TINY = ["--height", 32, "--width", 16, "--ngf", 8, "--bs", 6, "--threads", 1, "--log-every", 1]
+TINY += ["--collapse-below", 0]  # in so few steps nothing learns to vary; tests of a collapse ask for WATCHED
+WATCHED = ["--collapse-below", 0.02]
 
 
 def arguments(root: Path, out: Path, *more: object) -> list[str]:

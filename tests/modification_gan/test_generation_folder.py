@@ -5,14 +5,14 @@ from pathlib import Path
 
 import pytest
 import yaml
-from generation_runs import generate, same, small, weights, without_pictures
+from generation_runs import WATCHED, generate, same, small, weights, without_pictures
 
 from modification_gan.dcgan import DCGAN
 from modification_gan.diversity import CollapseError
 from modification_gan.run_files import RunFiles
 from modification_gan.weights import load_source
 
-QUICK = [*small("dcgan"), "--steps", 2, "--num-images", 2, "--collapse-below", 0]
+QUICK = [*small("dcgan"), "--steps", 2, "--num-images", 2]
 
 
 @pytest.fixture(autouse=True)
@@ -43,7 +43,7 @@ def test_the_generator_stays_until_a_good_one_takes_its_place(
     tiny_market: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     wanted = generate(tiny_market, tmp_path, *QUICK)
-    told = [*small("dcgan"), "--steps", 2, "--seed", 1, "--num-images", 2, "--collapse-after", 0]
+    told = [*small("dcgan"), "--steps", 2, "--seed", 1, "--num-images", 2, *WATCHED, "--collapse-after", 0]
     losses = DCGAN.losses
 
     def crash(self, turn, batch, random):  # type: ignore[no-untyped-def]

@@ -1,21 +1,31 @@
 """Tiny trainings of every generative model."""
 
 import json
+import shutil
 import signal
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
+import numpy as np
 import pytest
 import torch
 from accelerate import Accelerator
-from generation_runs import ALL_MODELS, generate, interrupt_at, same, small, weights, without_pictures
+from generation_runs import ALL_MODELS, WATCHED, generate, interrupt_at, same, small, weights, without_pictures
 from torch import nn
 
 from modification_gan.dcgan import DCGAN
-from modification_gan.diversity import CollapseError, DiversityWatch, fixed_groups, spread, training_spread
+from modification_gan.diversity import (
+    CollapseError,
+    DiversityWatch,
+    fixed_groups,
+    spread,
+    training_spread,
+    written_spread,
+)
 from modification_gan.interruption import stop_requests
+from modification_gan.options import GenerateConfig
 from modification_gan.pictures import to_pixels
 from modification_gan.randomness import generator_for, image_seeds, noise_of
 from modification_gan.sampling import noise_shape_of
@@ -117,8 +127,11 @@ def test_losses_that_are_not_finite_end_the_training(
 def test_a_collapse_is_said_and_ends_the_training(
     tiny_market: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    options = [*small("dcgan"), "--steps", 9, "--state-every", 1, "--num-images", 0]
-    with monkeypatch.context() as patch, pytest.raises(CollapseError, match=r"step 4: .*the generator has collapsed"):
+    options = [*small("dcgan"), *WATCHED, "--steps", 9, "--state-every", 1, "--num-images", 0]
+    with (
+        monkeypatch.context() as patch,
+        pytest.raises(CollapseError, match=r"step 4: .*has collapsed; .* step 2: --resume"),
+    ):
         patch.setattr(DCGAN, "losses", collapsing(3))
         generate(tiny_market, tmp_path, *options, "--generator-lr", 0)
     assert "WARNING: step 3" in capsys.readouterr().out
@@ -147,7 +160,7 @@ def collapsing(step: int):  # type: ignore[no-untyped-def]
 def test_a_collapse_in_the_end_leaves_the_images_of_before(
     tiny_market: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    options = [*small("dcgan"), "--steps", 3, "--state-every", 1, "--num-images", 2, "--generator-lr", 0]
+    options = [*small("dcgan"), *WATCHED, "--steps", 3, "--state-every", 1, "--num-images", 2, "--generator-lr", 0]
     with monkeypatch.context() as patch:
         patch.setattr(DCGAN, "losses", collapsing(3))
         generate(tiny_market, tmp_path / "late", *options)
@@ -158,13 +171,57 @@ def test_a_collapse_in_the_end_leaves_the_images_of_before(
         generate(tiny_market, tmp_path / "early", *options, "--steps", 1, "--collapse-after", 0)
 
 
+def test_short_trainings_are_watched_too(tiny_market: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert [GenerateConfig().run.patience(steps) for steps in (1, 30, 1500, 9000)] == [0, 15, 750, 1000]
+    hot = [*small("dcgan"), "--steps", 8, "--num-images", 4, "--generator-lr", 1e6, "--discriminator-lr", 1e6]
+    with pytest.raises(CollapseError, match="the images of no step were found to differ: none are made; more --steps"):
+        generate(tiny_market, tmp_path, *hot, *WATCHED)
+    assert "WARNING: step 8: images of different noise hardly differ" in capsys.readouterr().out
+    assert not (tmp_path / "manifest.csv").exists() and not (tmp_path / "model.safetensors").exists()
+    generate(tiny_market, tmp_path, *hot, "--resume")  # whoever wants them all the same
+    said, card = capsys.readouterr().out, json.loads((tmp_path / "card.json").read_text())
+    assert "WARNING" not in said and (card["low_diversity"], card["images"]) == (False, 4)
+    generate(tiny_market, tmp_path, *hot, *WATCHED, "--resume")
+    assert "WARNING: the images hardly differ (diversity 0.0" in capsys.readouterr().out
+    card = json.loads((tmp_path / "card.json").read_text())
+    assert card["low_diversity"] and 0 <= card["diversity"] < 0.02
+
+
+def test_a_training_goes_on_longer_and_at_other_rates(tiny_market: Path, tmp_path: Path) -> None:
+    options = [*small("dcgan"), "--num-images", 0, "--group-by", "cameras"]
+    whole = generate(tiny_market, tmp_path / "whole", *options, "--steps", 4)
+    out = tmp_path / "more"
+    generate(tiny_market, out, *options, "--steps", 2)
+    shutil.copytree(out, tmp_path / "slow")
+    market = tiny_market / ".." / tiny_market.name  # the same folder
+    more = ["--steps", 4, "--state-every", 1, "--resume", "--root", market]
+    assert same(whole, generate(tiny_market, out, *options, *more))
+    with pytest.raises(ValueError, match="steps: got 3, but 4 are done, allowed: these or more"):
+        generate(tiny_market, out, *options, "--steps", 3, "--resume")
+    rates = ["--generator-lr", 0, "--discriminator-lr", 0]
+    before = load_source(tmp_path / "slow" / "model.safetensors")[0]
+    after = generate(tiny_market, tmp_path / "slow", *options, *more, *rates)
+    assert not same(whole, after)
+    for name, value in before.named_parameters():
+        assert torch.equal(value, after[name])
+
+
+def test_diversity_of_written_images() -> None:
+    pixels = np.random.default_rng(0).integers(0, 255, (6, 4, 2, 3)).astype(np.uint8)
+    scaled = torch.from_numpy(pixels).permute(0, 3, 1, 2).float() / 127.5 - 1
+    assert written_spread(pixels, [None] * 6) == pytest.approx(spread(scaled, None))
+    groups = [0, 0, 1, 1, 1, 2]
+    assert written_spread(pixels, groups) == pytest.approx(spread(scaled, torch.tensor(groups)))
+    assert written_spread(pixels, list(range(6))) is None and written_spread(pixels[:0], []) is None
+
+
 def test_an_interruption_keeps_the_weights_of_before_a_suspected_collapse(
     tiny_market: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(DCGAN, "losses", collapsing(4))
     interrupt_at(monkeypatch, 5)
     with pytest.raises(SystemExit):
-        options = [*small("dcgan"), "--steps", 8, "--state-every", 2, "--generator-lr", 0]
+        options = [*small("dcgan"), *WATCHED, "--steps", 8, "--state-every", 2, "--generator-lr", 0]
         generate(tiny_market, tmp_path, *options)
     assert load_source(tmp_path / "model.safetensors")[1].step == 2
     assert sorted(path.name[-10:-3] for path in (tmp_path / "states").iterdir()) == ["0000002", "0000005"]
@@ -274,8 +331,8 @@ def test_a_second_signal_is_as_always() -> None:
 def test_states_of_other_trainings_are_refused(tiny_market: Path, tmp_path: Path) -> None:
     options = [*small("dcgan"), "--steps", 1, "--num-images", 0]
     generate(tiny_market, tmp_path, *options)
-    with pytest.raises(ValueError, match=r"steps 1 \(now 2\)"):
-        generate(tiny_market, tmp_path, *options, "--steps", 2, "--resume")
+    with pytest.raises(ValueError, match=r"batch_size 6 \(now 4\)"):
+        generate(tiny_market, tmp_path, *options, "--bs", 4, "--resume")
     copy = tmp_path / "market"
     for folder in ("bounding_box_train", "query", "bounding_box_test"):
         (copy / folder).mkdir(parents=True)
