@@ -120,6 +120,9 @@ def write_onnx(network: Exportable, path: Path, opset: int = DEFAULT_OPSET) -> N
         )
     onnx.checker.check_model(model)
     set_card(model, network.card)
+    # torch notes for each node which lines of which files, with their folders, made it.
+    for part in (model.graph, *model.graph.node, *model.graph.initializer, *model.graph.value_info):
+        del part.metadata_props[:]
     onnx.save(model, str(path))
 
 
