@@ -9,6 +9,7 @@ import numpy as np
 
 from reid.cosine_limits import limit_at, read_calibration
 from reid.data.images import Preprocessing
+from reid.distances import cpu_threads
 from reid.zoo_entries import resolve_source
 
 # Maps uint8 (N, 3, H, W) and camids int64 (N,) or None to float (N, D).
@@ -26,11 +27,11 @@ class Embedder:
             others must take (N, 3, H, W) with fixed H and W; ImageNet's mean and standard deviation are assumed then,
             or those given.
         device: "auto" (CUDA when there is one), "cpu", "cuda" or "cuda:N".
-        precision: "fp32", "bf16" or "fp16": autocast for checkpoints, the arithmetic of OpenVINO; .onnx files of
-            onnxruntime and .torchscript files have their own.
+        precision: "fp32", "bf16" or "fp16": autocast for checkpoints, the arithmetic of OpenVINO; "fp16" for
+            TensorRT's. Other .onnx files and .torchscript files have their own.
         batch_size: Crops a forward pass.
         preprocessing: Overrides what the file says of itself.
-        threads: CPU threads of an .onnx or .xml file; None takes one a core.
+        threads: CPU threads of an .onnx or .xml file, 1 to the number of cores; None takes one a core.
         camera: The camera of all crops, for a network that was trained with camera vectors. Networks without take it
             and give the same embeddings for every camera; an exported one has its camera inside and takes no other.
         provider: What runs an .onnx file, one of `reid.onnx_backend.PROVIDERS`.
@@ -68,7 +69,8 @@ class Embedder:
         _check_source(path)
         if provider != "auto" and path.suffix != ".onnx":
             raise ValueError(f"provider: got {provider!r} for {path}, allowed: auto; the others run .onnx files")
-        backend, found, fixed_batch = _open(path, device, precision, preprocessing, threads, provider)
+        cpu_threads(threads)
+        backend, found, fixed_batch = _open(path, device, precision, preprocessing, threads, provider, batch_size)
         self._set(backend, preprocessing or found, fixed_batch or batch_size, path.name, camera)
         self.flip = flip
         self._card: Path | None = path if preprocessing is None else None  # it tells of its own images
@@ -173,6 +175,11 @@ class Embedder:
 
     def _run(self, batch: np.ndarray, cameras: np.ndarray | None) -> np.ndarray:
         rows = np.asarray(self._backend(batch, cameras), np.float32)
+        if rows.ndim != 2 or len(rows) != len(batch):
+            raise ValueError(
+                f"{self.name}: returned shape {rows.shape} for {len(batch)} images, allowed: (N, D), one embedding an "
+                "image; is it a re-identification network? Export it up to its embedding, pooled and flattened"
+            )
         if not self.flip:
             return rows
         # Both have norm 1 before they are added, whatever the file gives.
@@ -226,7 +233,13 @@ def _check_source(path: Path) -> None:
 
 
 def _open(
-    path: Path, device: str, precision: str, preprocessing: Preprocessing | None, threads: int | None, provider: str
+    path: Path,
+    device: str,
+    precision: str,
+    preprocessing: Preprocessing | None,
+    threads: int | None,
+    provider: str,
+    batch_size: int,
 ) -> tuple[Backend, Preprocessing, int | None]:
     """Opens a file with what runs it; returns also the only batch size that it takes, or None."""
     if path.suffix == ".safetensors":
@@ -237,15 +250,18 @@ def _open(
         from reid.openvino_backend import open_openvino
 
         return open_openvino(path, device, preprocessing, threads, precision)
-    if precision != "fp32":
-        raise ValueError(f"precision: got {precision!r} for {path}; the precision of an {path.suffix} file is its own")
+    if precision != "fp32" and (precision, provider) != ("fp16", "tensorrt"):
+        raise ValueError(
+            f"precision: got {precision!r} for {path}; the precision of an {path.suffix} file is its own, but for fp16 "
+            "with provider='tensorrt'"
+        )
     if path.suffix == ".torchscript":
         from reid.torchscript_backend import open_torchscript
 
         return open_torchscript(path, device, preprocessing)
     from reid.onnx_backend import open_onnx
 
-    return open_onnx(path, device, preprocessing, threads, provider)
+    return open_onnx(path, device, preprocessing, threads, provider, precision, batch_size)
 
 
 def read_cosine_limit(source: str | os.PathLike[str], fmr: float) -> float | None:

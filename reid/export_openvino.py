@@ -48,7 +48,7 @@ def export_openvino(
     try:
         import openvino
     except ModuleNotFoundError as error:
-        raise ModuleNotFoundError("OpenVINO is not installed; pip install 'real-time-reid[openvino]'") from error
+        raise ModuleNotFoundError("OpenVINO is not installed; pip install openvino") from error
     network = load_exportable(checkpoint, input_kind, camera)
     with tempfile.TemporaryDirectory() as folder:
         onnx_path, own = Path(folder) / "model.onnx", Path(folder) / "model.xml"

@@ -1,5 +1,6 @@
 """ONNX files run by onnxruntime, those of others included."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -8,19 +9,22 @@ import onnxruntime as ort
 
 from reid.data.images import Preprocessing
 from reid.devices import parse_device
-from reid.distances import available_threads
+from reid.distances import cpu_threads
 from reid.exported_card import CARD_KEY, ExportedCard, read_exported_card
 from reid.onnx_kernels import fit_to_cpu
+from reid.tensorrt_provider import Engine, engine_options
 
 __all__ = [
     "CARD_KEY",
     "PROVIDERS",
     "OnnxBackend",
     "check_layout",
+    "check_output",
     "find_card",
     "missing_weights",
     "open_onnx",
     "open_session",
+    "reason",
 ]
 
 # What runs an .onnx file; "openvino" is reid.openvino_backend, the others are onnxruntime's.
@@ -59,29 +63,34 @@ class OnnxBackend:
             batch = np.concatenate([batch, np.repeat(batch[-1:], self.fixed_batch - count, axis=0)])
         if self.input.type == "tensor(float)":
             batch = self.preprocessing.normalise(batch)
-        return self.session.run([self.session.get_outputs()[0].name], {self.input.name: batch})[0][:count]
+        rows = self.session.run([self.session.get_outputs()[0].name], {self.input.name: batch})[0]
+        return rows[:count] if count < len(batch) else rows  # rows that no image asked for are the embedder's to refuse
 
 
-def open_session(path: Path, device: str, threads: int | None, provider: str = "auto") -> ort.InferenceSession:
+def open_session(
+    path: Path, device: str, threads: int | None, provider: str = "auto", engine: Engine | None = None
+) -> ort.InferenceSession:
     """Opens an ONNX file; one in 8 bits is given faster kernels on the CPU (`reid.onnx_kernels`).
 
     Args:
         path: The file.
         device: "auto", "cpu", "cuda" or "cuda:N".
-        threads: Of the CPU; None takes one a core.
+        threads: Of the CPU, at most one a core; None takes one a core.
         provider: "auto" takes CUDA where the device allows it and onnxruntime has it, otherwise the CPU. "tensorrt"
-            builds an engine when the file is opened and keeps it beside the file.
+            builds an engine, or finds the one of an earlier time beside the file.
+        engine: What "tensorrt" builds for, now; None leaves shapes that are open to the first batch.
 
     Raises:
-        ValueError: When the file is damaged, its external weights are missing, or a provider is asked for and absent.
+        ValueError: When the file is damaged, its external weights are missing, threads are out of range, or a provider
+            is asked for and absent.
     """
     options = ort.SessionOptions()
-    options.intra_op_num_threads = threads or available_threads()
+    options.intra_op_num_threads = cpu_threads(threads)
     options.inter_op_num_threads = 1
     # Threads that spin after a run slow torch down a hundred times in the same process.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.log_severity_level = 3
-    providers = _providers(path, device, provider)
+    providers = _providers(path, device, provider, engine)
     fitted = fit_to_cpu(path) if providers == ["CPUExecutionProvider"] else None
     try:
         session = ort.InferenceSession(str(path) if fitted is None else fitted, options, providers=providers)
@@ -93,7 +102,7 @@ def open_session(path: Path, device: str, threads: int | None, provider: str = "
                 "there, or export again with the weights inside"
             ) from error
         raise ValueError(
-            f"{path}: onnxruntime cannot open it: {str(error).splitlines()[0]}; copy it or export it again"
+            f"{path}: onnxruntime cannot open it: {reason(error, 0)}; copy it or export it again"
         ) from error
     # onnxruntime falls back to the CPU without an error.
     wanted = _NAMES.get(provider, _NAMES["cuda"] if parse_device(device)[0] == "cuda" else None)
@@ -102,7 +111,13 @@ def open_session(path: Path, device: str, threads: int | None, provider: str = "
     return session
 
 
-def _providers(path: Path, device: str, provider: str) -> list[Any]:
+def reason(error: Exception, line: int) -> str:
+    """Returns a line of an error, among those that are not empty."""
+    lines = [text.strip() for text in str(error).splitlines() if text.strip()]
+    return lines[line] if lines else "it gives no reason"
+
+
+def _providers(path: Path, device: str, provider: str, engine: Engine | None = None) -> list[Any]:
     if provider not in PROVIDERS:
         raise ValueError(f"provider: got {provider!r}, allowed: {', '.join(PROVIDERS)}")
     kind, index = parse_device(device)
@@ -117,7 +132,8 @@ def _providers(path: Path, device: str, provider: str) -> list[Any]:
         found.insert(0, cuda)
     if provider == "tensorrt" and _NAMES["tensorrt"] in here:
         cache = {"trt_engine_cache_enable": True, "trt_engine_cache_path": str(path.parent)}
-        found.insert(0, (_NAMES["tensorrt"], {"device_id": index} | cache))
+        options = cache if engine is None else engine_options(path, engine)
+        found.insert(0, (_NAMES["tensorrt"], {"device_id": index} | options))
     if provider in _NAMES and _NAMES[provider] not in here:
         raise ValueError(_absent(device, provider))
     return found
@@ -149,29 +165,66 @@ def missing_weights(path: Path) -> list[str]:
 
 
 def open_onnx(
-    path: Path, device: str, preprocessing: Preprocessing | None, threads: int | None, provider: str = "auto"
+    path: Path,
+    device: str,
+    preprocessing: Preprocessing | None,
+    threads: int | None,
+    provider: str = "auto",
+    precision: str = "fp32",
+    batch_size: int = 32,
 ) -> tuple[OnnxBackend, Preprocessing, int | None]:
     """Opens an ONNX file for embedding.
+
+    Args:
+        path: The file.
+        device: As for `open_session`.
+        preprocessing: Of the images; None takes the card's, or ImageNet's in the size of the input.
+        threads: As for `open_session`.
+        provider: As there.
+        precision: "fp16" lets TensorRT's engine compute in half precision.
+        batch_size: The largest batch of TensorRT's engine.
 
     Returns:
         The backend, the preprocessing (of the card inside, in the size that was given, if any; given; or assumed from
         the input's shape), and the only batch size that it takes, or None.
 
     Raises:
-        ValueError: When the input is not one (N, 3, H, W) or its size is unknown.
+        ValueError: When the input is not one (N, 3, H, W) or its size is unknown, or the output is not (N, D).
     """
-    session = open_session(path, device, threads, provider)
+    engine = _engine(path, preprocessing, batch_size, precision == "fp16") if provider == "tensorrt" else None
+    session = open_session(path, device, threads, provider, engine)
     inputs = session.get_inputs()
     shape = inputs[0].shape if inputs else []
     check_layout(path, [(entry.name, entry.shape) for entry in inputs])
     if inputs[0].type not in ("tensor(float)", "tensor(uint8)"):
         raise ValueError(f"{path}: got input of type {inputs[0].type}, allowed: tensor(float), tensor(uint8)")
+    output = session.get_outputs()[0]
+    check_output(path, output.name, output.shape or None)  # [] when the file does not say
     metadata = session.get_modelmeta().custom_metadata_map
     card = find_card(metadata.get(CARD_KEY), path, preprocessing, shape)
     fixed_batch = shape[0] if isinstance(shape[0], int) else None
     backend = OnnxBackend(session, card.preprocessing, fixed_batch, card.camera)
     backend.protocol = card.protocol
     return backend, card.preprocessing, fixed_batch
+
+
+def _engine(path: Path, preprocessing: Preprocessing | None, batch_size: int, fp16: bool) -> Engine | None:
+    """Reads what an engine is built for from the file; None for one that onnxruntime is to complain of."""
+    import onnx
+    from google.protobuf.message import DecodeError
+
+    try:
+        model = onnx.load(str(path), load_external_data=False)
+    except DecodeError:
+        return None
+    values = {entry.name for entry in model.graph.initializer}
+    inputs = [entry for entry in model.graph.input if entry.name not in values]
+    dimensions = [entry.type.tensor_type.shape.dim for entry in inputs]
+    shapes = [[one.dim_value if one.HasField("dim_value") else one.dim_param for one in own] for own in dimensions]
+    check_layout(path, [(entry.name, shape) for entry, shape in zip(inputs, shapes, strict=True)])
+    text = next((entry.value for entry in model.metadata_props if entry.key == CARD_KEY), None)
+    size = find_card(text, path, preprocessing, shapes[0]).preprocessing
+    return Engine(inputs[0].name, shapes[0], size, batch_size, fp16)
 
 
 def find_card(text: str | None, path: Path, preprocessing: Preprocessing | None, shape: list[Any]) -> ExportedCard:
@@ -217,3 +270,22 @@ def check_layout(path: Path, inputs: list[tuple[str, list[Any]]]) -> None:
     elif len(inputs) > 1:
         remedy = "; export it with the other inputs fixed"
     raise ValueError(f"{path}: got inputs {inputs}, allowed: one of shape (N, 3, H, W){remedy}")
+
+
+def check_output(path: Path, name: str, shape: Sequence[Any] | None) -> None:
+    """Refuses a network that does not give one embedding an image, as detectors and backbones without a head do.
+
+    Args:
+        path: The file, for the message.
+        name: Of the output.
+        shape: Of the output; None when it is unknown.
+
+    Raises:
+        ValueError: When it is not (N, D).
+    """
+    if shape is None or len(shape) == 2:
+        return
+    raise ValueError(
+        f"{path}: got output {name} of shape ({', '.join(map(str, shape))}), allowed: (N, D), one embedding an image; "
+        "is it a re-identification network? Export it up to its embedding, pooled and flattened"
+    )

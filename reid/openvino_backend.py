@@ -8,9 +8,9 @@ import numpy as np
 
 from reid.data.images import Preprocessing
 from reid.devices import parse_device
-from reid.distances import available_threads
+from reid.distances import cpu_threads
 from reid.exported_card import CARD_KEY
-from reid.onnx_backend import check_layout, find_card, missing_weights
+from reid.onnx_backend import check_layout, check_output, find_card, missing_weights, reason
 
 CARD_PATH = ("reid", CARD_KEY)  # of the runtime information of an .xml file
 _HINTS = {"fp32": "f32", "bf16": "bf16", "fp16": "f16"}
@@ -48,7 +48,8 @@ class OpenVinoBackend:
             self._local.request = self.compiled.create_infer_request()
         # The images stay where they are until the call is over: OpenVINO need not copy them.
         result = self._local.request.infer({0: np.ascontiguousarray(batch)}, share_inputs=True)
-        return np.array(result[self.compiled.output(0)])[:count]
+        rows = np.array(result[self.compiled.output(0)])
+        return rows[:count] if count < len(batch) else rows  # rows that no image asked for are the embedder's to refuse
 
 
 def open_openvino(
@@ -60,7 +61,7 @@ def open_openvino(
         path: The file; the .bin of an .xml lies beside it.
         device: "auto" or "cpu".
         preprocessing: As for `reid.onnx_backend.open_onnx`.
-        threads: None takes one a core.
+        threads: At most one a core; None takes one a core.
         precision: "fp32", or "bf16" and "fp16" where the processor has instructions for them; layers that are int8 in
             the file stay so.
 
@@ -81,12 +82,19 @@ def open_openvino(
     kind = model.input(0).element_type.get_type_name()
     if kind not in ("f32", "u8"):
         raise ValueError(f"{path}: got input of type {kind}, allowed: f32, u8")
+    output = model.output(0)
+    known = output.partial_shape.rank.is_static
+    check_output(
+        path,
+        output.any_name if output.names else "0",
+        [_dimension(d) for d in output.partial_shape] if known else None,
+    )
     card = find_card(_card(model, path), path, preprocessing, shape)
     compiled = core.compile_model(
         model,
         "CPU",
         {
-            "INFERENCE_NUM_THREADS": threads or available_threads(),
+            "INFERENCE_NUM_THREADS": cpu_threads(threads),
             "NUM_STREAMS": 1,
             "INFERENCE_PRECISION_HINT": _HINTS[precision],  # OpenVINO would take bf16 of itself on some processors
         },
@@ -101,7 +109,7 @@ def _core() -> Any:
     try:
         import openvino
     except ModuleNotFoundError as error:
-        raise ModuleNotFoundError("OpenVINO is not installed; pip install 'real-time-reid[openvino]'") from error
+        raise ModuleNotFoundError("OpenVINO is not installed; pip install openvino") from error
     return openvino.Core()
 
 
@@ -120,9 +128,7 @@ def _read(core: Any, path: Path) -> Any:
                 f"{path}: its weights are kept apart, in {', '.join(missing)}, which is not in {path.parent}; copy it "
                 "there, or export again with the weights inside"
             ) from error
-        raise ValueError(
-            f"{path}: OpenVINO cannot open it: {str(error).splitlines()[-1].strip()}; copy it or export it again"
-        ) from error
+        raise ValueError(f"{path}: OpenVINO cannot open it: {reason(error, -1)}; copy it or export it again") from error
 
 
 def _dimension(dimension: Any) -> int | str:
