@@ -39,7 +39,7 @@ def make_images(
     facts = {
         "step": card.step,
         "model": card.model,
-        "options": card.config | {"num_images": run.num_images},
+        "options": card.config | {"num_images": run.num_images},  # of the training
         "weights_sha256": file_sha256(weights),
         "data": card.data,
         "split": card.split,

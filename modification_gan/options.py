@@ -11,6 +11,7 @@ from modification_gan.diff_augment import parse_augmentation
 from modification_gan.generative_model import Architecture, Objective
 from modification_gan.groups import Kind
 from modification_gan.training import Schedule
+from reid.config import option_values
 from reid.data import list_datasets
 from reid.dataset_options import parse_dataset_options
 
@@ -32,6 +33,8 @@ _ACTS_ON = {
     "penalty_weight": ("vae-wgangp",),
     "ddim_steps": ("diffusion",),
 }
+# Options that act where images are made of a file's weights, without a training.
+_ACT_ON_SAMPLING = ("sample_from", "out", "num_images", "sample_batch", "seed", "threads", "collapse_below")
 
 
 def _check_least(options: Any, least: dict[str, float]) -> None:
@@ -301,6 +304,9 @@ class RunOptions:
     """Folder of the run: images, manifest.csv, card.json, model.safetensors with its card, samples, curves.png."""
     num_images: int = 2000
     """Images to make after the training; 0 leaves none, not even those of an earlier run."""
+    sample_from: Path | None = None
+    """A generator's file, model.safetensors of a run: makes --num-images of --seed with it in another --out, and trains
+    nothing; it needs no --root."""
     sample_batch: int = 256
     """Images made at a time."""
     resume: bool = False
@@ -354,9 +360,19 @@ class GenerateConfig:
     run: Annotated[RunOptions, _FLAT] = dataclasses.field(default_factory=RunOptions)
 
     def __post_init__(self) -> None:
+        if self.run.sample_from is not None:
+            self._check_sampling()
         model = self.network.model
         for name, models in _ACTS_ON.items():
             group = next(part for part in (self.network, self.objective, self.optimisation) if hasattr(part, name))
             value = getattr(group, name)
             if value is not None and model not in models:
                 raise ValueError(f"{name}: got {value} with {model}, which has no use for it; of {', '.join(models)}")
+
+    def _check_sampling(self) -> None:
+        values, untold = option_values(self), option_values(GenerateConfig())
+        for name, value in values.items():
+            if name not in _ACT_ON_SAMPLING and value != untold[name]:
+                raise ValueError(f"{name}: got {value} with --sample-from, which trains nothing; leave it out")
+        if not self.run.num_images:
+            raise ValueError("num_images: got 0 with --sample-from, allowed: 1 or more")

@@ -82,6 +82,18 @@ class RunFiles:
             self._clear()
         write_text(self._config, yaml.safe_dump(self._values | {"resume": False}, sort_keys=False))
 
+    def begin_sampling(self, weights: Path) -> None:
+        """Makes the folder one of images of weights from elsewhere; a training's own folder takes those of its own.
+
+        Raises:
+            ValueError: When another training, or one that has no generator yet, has its images here.
+        """
+        before = read_yaml_mapping(self._config, "option to value") if self._config.is_file() else {"sample_from": ""}
+        if before.get("sample_from") is not None:
+            write_text(self._config, yaml.safe_dump(self._values, sort_keys=False))
+        elif weights.resolve() != self.weights.resolve() or not self.has_weights():
+            raise ValueError(f"out: got {self.out}, where another training has its images; take another folder")
+
     def has_weights(self) -> bool:
         """Returns whether there is a generator of this run; that of an earlier one may still lie in its place."""
         if not self.weights.is_file():

@@ -1,4 +1,4 @@
-"""Trains a generative model and makes images: `python modification_gan/synthetic_generate.py`."""
+"""Trains a generative model, makes images with it: `python modification_gan/synthetic_generate.py`."""
 
 import sys
 from collections.abc import Callable
@@ -21,9 +21,9 @@ from modification_gan.models import build_model
 from modification_gan.options import GenerateConfig
 from modification_gan.pictures import draw_curves, write_grid
 from modification_gan.run_files import RunFiles
-from modification_gan.training import GenerativeTrainer, InterruptedTraining, Listeners
+from modification_gan.training import GenerativeTrainer, Listeners
 from modification_gan.training_images import TrainingBatches, load_training_images, read_training_split
-from modification_gan.weights import SourceCard, save_source
+from modification_gan.weights import SourceCard, load_source, save_source
 from reid.config import option_values, run_entry_point
 from reid.data.base import Split
 from reid.devices import check_precision
@@ -64,7 +64,8 @@ def _card(config: GenerateConfig, samples: Split, groups: Groups, spread: float,
 
 def _public(values: dict[str, Any]) -> dict[str, Any]:
     """Returns options without the folders of this machine."""
-    return values | {name: Path(values[name]).name for name in ("root", "out", "ckpt") if values[name] is not None}
+    folders = [name for name in ("root", "out", "ckpt") if values[name] is not None]
+    return values | {name: Path(values[name]).name for name in folders}
 
 
 def _listeners(
@@ -133,25 +134,35 @@ def _sample(config: GenerateConfig, accelerator: Accelerator, files: RunFiles, s
         )
 
 
-def main(config: GenerateConfig) -> None:
-    """Trains, then makes the images."""
-    accelerator = _build_accelerator(config)
-    say = Console(quiet=not accelerator.is_main_process, highlight=False, markup=False, soft_wrap=True).print
-    run = config.run
-    files = RunFiles(
-        *(run.out, option_values(config), run.resume, say),
-        main=accelerator.is_main_process,
-        data=config.data.folder(),
-    )
-    try:
-        _train(config, accelerator, files, say)
-    except InterruptedTraining as stopped:
-        print(str(stopped), file=sys.stderr)
-        sys.exit(130)
-    accelerator.wait_for_everyone()
+def _make_images_only(config: GenerateConfig, weights: Path, accelerator: Accelerator, say: Say) -> None:
     if accelerator.is_main_process:
-        _sample(config, accelerator, files, say)
-    accelerator.wait_for_everyone()
+        files = RunFiles(config.run.out, option_values(config), False, say)
+        load_source(weights)  # what is wrong with the file is said before a folder is touched
+        files.begin_sampling(weights)
+        make_images(files, weights, config.run, accelerator.device, say)
+
+
+def main(config: GenerateConfig) -> None:
+    """Trains, then makes the images; or makes images with stored weights."""
+    run, accelerator = config.run, _build_accelerator(config)
+    say = Console(quiet=not accelerator.is_main_process, highlight=False, markup=False, soft_wrap=True).print
+    hint = "interrupted"
+    try:
+        if run.sample_from is not None:
+            hint = "interrupted while images were made: the same command makes them anew"
+            _make_images_only(config, run.sample_from, accelerator, say)
+            return
+        values, data = option_values(config), config.data.folder()
+        files = RunFiles(run.out, values, run.resume, say, main=accelerator.is_main_process, data=data)
+        _train(config, accelerator, files, say)
+        hint = "interrupted while images were made: the same command with --resume makes them"
+        accelerator.wait_for_everyone()
+        if accelerator.is_main_process:
+            _sample(config, accelerator, files, say)
+        accelerator.wait_for_everyone()
+    except KeyboardInterrupt as stopped:  # of a training it says where to go on
+        print(str(stopped) or hint, file=sys.stderr)
+        sys.exit(130)
 
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ _NOISE = 2  # sets the generators of steps apart from others of the same seed
 
 
 class InterruptedTraining(KeyboardInterrupt):
-    """A training was asked to stop and has stored where it stands."""
+    """A training was asked to stop and has stored where it stands, which its message says."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -248,7 +248,10 @@ class GenerativeTrainer:
         rates = "lower learning rates (--generator-lr, --discriminator-lr)"
         if not self._stored:
             return f"no state has been stored yet: start anew with {rates}"
-        return f"the last good state is that of step {self._stored}: --resume with {rates} goes on from there"
+        return (
+            f"the last good state is that of step {self._stored}: --resume with {rates} goes on from there, "
+            "--sample-from makes images with its model.safetensors"
+        )
 
     def _row(self, step: int) -> dict[str, float]:
         """Returns the mean losses of the steps since the last row, after looking at each of them."""

@@ -221,6 +221,7 @@ def test_every_option_is_tried_here(tmp_path: Path) -> None:
     text = Path(__file__).read_text() + (Path(__file__).parent / "generation_runs.py").read_text()
     text += (Path(__file__).parent / "test_generative_training.py").read_text()
     text += (Path(__file__).parent / "test_image_groups.py").read_text()
+    text += (Path(__file__).parent / "test_generation_folder.py").read_text()
     spelt = {"batch_size": "bs"}
     missing = [
         name for name in option_names(GenerateConfig) if f'"--{spelt.get(name, name).replace("_", "-")}"' not in text

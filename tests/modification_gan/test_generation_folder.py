@@ -1,16 +1,22 @@
 """The folder of a generator's run: what a new run may remove, and when."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
 import yaml
 from generation_runs import WATCHED, generate, same, small, weights, without_pictures
 
+from modification_gan import image_folder, synthetic_generate
 from modification_gan.dcgan import DCGAN
 from modification_gan.diversity import CollapseError
+from modification_gan.options import GenerateConfig
 from modification_gan.run_files import RunFiles
 from modification_gan.weights import load_source
+from reid.config import parse_config
+from reid.data.generated import read_manifest
+from reid.records import file_sha256
 
 QUICK = [*small("dcgan"), "--steps", 2, "--num-images", 2]
 
@@ -110,3 +116,67 @@ def test_missing_weights_are_written_again(
     assert "model.safetensors is missing: the newest state's are written" in capsys.readouterr().out
     assert load_source(tmp_path / "model.safetensors")[1].step == 2
     assert json.loads((tmp_path / "card.json").read_text())["step"] == 2
+
+
+def sample(*words: object) -> None:
+    synthetic_generate.main(parse_config(GenerateConfig, ["--threads", "1", *map(str, words)]))
+
+
+def test_images_of_stored_weights_need_no_data(tiny_market: Path, tmp_path: Path) -> None:
+    run, out = tmp_path / "run", tmp_path / "more"
+    generate(tiny_market, run, *QUICK, "--groups", 2)
+    before, own = files_of(run), read_manifest(run)
+    sample("--sample-from", run / "model.safetensors", "--num-images", 5, "--out", out)
+    assert files_of(run) == before and read_manifest(out)[:2] == own and len(read_manifest(out)) == 5
+    assert (out / "images" / "000000.jpg").read_bytes() == (run / "images" / "000000.jpg").read_bytes()
+    card = json.loads((out / "card.json").read_text())
+    assert (card["images"], card["images_seed"], card["data"]) == (5, 0, tiny_market.name)
+    assert card["weights_sha256"] == file_sha256(run / "model.safetensors")
+    shutil.copy(run / "model.safetensors", tmp_path / "copy.safetensors")
+    told = ["--sample-from", tmp_path / "copy.safetensors", "--num-images", 1, "--seed", 7]
+    sample(*told, "--out", out)  # in the place of the earlier ones
+    assert len(read_manifest(out)) == 1 and read_manifest(out)[0].seed not in {image.seed for image in own}
+    with pytest.raises(ValueError, match="where another training has its images"):
+        sample(*told, "--out", run)
+    assert files_of(run) == before
+    sample("--sample-from", run / "model.safetensors", "--num-images", 3, "--out", run)
+    assert len(read_manifest(run)) == 3
+    generate(tiny_market, run, *QUICK, "--groups", 2, "--resume")
+    assert len(read_manifest(run)) == 2
+    with pytest.raises(ValueError, match=r"resume: .*sample_from .*copy.safetensors.* \(now None\)"):
+        generate(tiny_market, out, *QUICK, "--groups", 2, "--resume")
+    with pytest.raises(FileNotFoundError, match="no such file of a generator"):
+        sample("--sample-from", tmp_path / "absent.safetensors", "--out", tmp_path / "new")
+    assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        (["--steps", 3], "steps: got 3 with --sample-from, which trains nothing"),
+        (["--root", "a"], "root: got a with --sample-from"),
+        (["--resume"], "resume: got True with --sample-from"),
+        (["--num-images", 0], "num_images: got 0 with --sample-from"),
+    ],
+)
+def test_options_of_a_training_have_no_use_without_one(
+    more: list[object], message: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "300")
+    with pytest.raises((SystemExit, ValueError)) as caught:
+        parse_config(GenerateConfig, ["--sample-from", "a.safetensors", *map(str, more)])
+    assert message in f"{caught.value} {capsys.readouterr().err}".replace("\n", " ")
+
+
+def test_who_stops_the_making_of_images_is_told_how_to_go_on(
+    tiny_market: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def stop(*given: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(SystemExit) as stopped:
+        patch.setattr(image_folder, "write_images", stop)
+        generate(tiny_market, tmp_path, *QUICK)
+    assert stopped.value.code == 130 and "the same command with --resume makes them" in capsys.readouterr().err
+    generate(tiny_market, tmp_path, *QUICK, "--resume")
+    assert len(read_manifest(tmp_path)) == 2
