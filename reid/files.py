@@ -35,6 +35,10 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
         os.umask(umask)
         temporary.chmod(0o666 & ~umask)
         temporary.replace(target)
+    except OSError as error:
+        if error.errno is not None and error.filename in (None, name):
+            error.filename = str(target)  # a full disk names no file
+        raise
     finally:
         temporary.unlink(missing_ok=True)
 

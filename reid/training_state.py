@@ -12,6 +12,7 @@ import torch
 from reid.files import atomic_path
 
 KEPT = 2
+_ARCHIVE = ("inline_container", "PytorchStreamWriter", "unexpected pos")  # in messages of torch's archive writer
 
 
 class StateFolder:
@@ -55,12 +56,22 @@ class StateFolder:
         """Writes a state that stands `batches` batches into the epoch after `epoch` whole ones.
 
         Raises:
-            OSError: When it cannot be written.
+            OSError: When it cannot be written; the states of before stay, and nothing of this one.
         """
-        self.folder.mkdir(parents=True, exist_ok=True)
         path = self.folder / f"epoch-{epoch:05d}-batch-{batches:07d}.pt"
-        with atomic_path(path) as temporary:
-            torch.save(state, temporary)
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            with atomic_path(path) as temporary:
+                torch.save(state, temporary)
+        except (OSError, RuntimeError) as error:
+            # What torch cannot write is a RuntimeError of its archive writer; others are none of the disk's.
+            if isinstance(error, RuntimeError) and not any(word in str(error) for word in _ARCHIVE):
+                raise
+            reason = (error.strerror if isinstance(error, OSError) else None) or str(error).splitlines()[0]
+            raise OSError(
+                f"{path}: could not be written ({reason}); is the disk full? With free space --resume goes on from "
+                "the state before it"
+            ) from error
         for old in self.paths()[:-KEPT]:
             old.unlink()
 
@@ -76,6 +87,8 @@ class StateFolder:
                 state = torch.load(path, map_location="cpu", weights_only=True)
             except (RuntimeError, EOFError, pickle.UnpicklingError, OSError, ValueError, KeyError) as error:
                 reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+                if isinstance(error, pickle.UnpicklingError):
+                    reason = "no file of tensors and plain values"  # torch's own words advise to run its code
                 self.say(f"WARNING: {path} is damaged ({reason}); going on from the state before it")
                 continue
             self.say(f"going on from {path}")

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import torch
 
 from reid.checkpoint import load_checkpoint
 from reid.config import parse_config
+from reid.files import write_text
 from reid.image_reid_train import main
 from reid.train_options import TrainConfig
 from reid.training_state import StateFolder
@@ -110,6 +112,37 @@ def test_continual_training_goes_on(tiny_market: Path, tmp_path: Path) -> None:
     assert newest.exists() and same(tmp_path / "whole", tmp_path / "cut")
 
 
+@pytest.fixture
+def little_space() -> Iterator[None]:
+    """No file may grow beyond 50 kB, which fails like a full disk."""
+    resource = pytest.importorskip("resource")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, before[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+@pytest.mark.usefixtures("little_space")
+def test_a_full_disk_is_named_and_leaves_what_was_there(tmp_path: Path) -> None:
+    folder = StateFolder(tmp_path, print)
+    folder.save({"weights": torch.zeros(3)}, 1, 0)
+    with pytest.raises(OSError, match=r"epoch-00002-batch-0000000\.pt: could not be written \(.*is the disk full\?"):
+        folder.save({"weights": torch.zeros(100_000)}, 2, 0)
+    assert [path.name for path in tmp_path.iterdir()] == ["epoch-00001-batch-0000000.pt"]
+    with pytest.raises(OSError, match=r"page\.txt"):
+        write_text(tmp_path / "page.txt", "a" * 60_000)
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_errors_of_what_is_saved_are_not_the_disks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*given: object) -> None:
+        raise RuntimeError("CUDA error: an illegal memory access")
+
+    monkeypatch.setattr(torch, "save", fail)
+    with pytest.raises(RuntimeError, match="CUDA error"):
+        StateFolder(tmp_path, print).save({}, 1, 0)
+
+
 def test_states_rotate_and_run_no_code(tmp_path: Path) -> None:
     said: list[str] = []
     folder = StateFolder(tmp_path, said.append)
@@ -120,6 +153,7 @@ def test_states_rotate_and_run_no_code(tmp_path: Path) -> None:
     torch.save({"epoch": Path}, folder.paths()[-1])  # a pickled class, which would run code
     state = folder.load()
     assert state is not None and state["epoch"] == 2 and "damaged" in said[0]
+    assert "no file of tensors and plain values" in said[0] and "weights_only" not in said[0]
     for path in folder.paths():
         path.write_bytes(b"")
     with pytest.raises(ValueError, match="no state is readable"):
