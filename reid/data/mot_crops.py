@@ -61,6 +61,12 @@ def read_mot(
     else:
         train, test = _split_scenes(scenes, test_fraction, notes)
     query, gallery = query_and_gallery(test)
+    if not query or not gallery:
+        raise ValueError(
+            f"{root}: no test person has two images in one camera, so the {'gallery' if query else 'query'} split is "
+            f"empty; of {len(everything)} boxes {len(test)} are of test people: give a lower every (got {every}; "
+            "--dataset-options every=1 takes each frame), min_visibility, min_width or min_height"
+        )
     known = _cameras_known(scenes, test)
     if not known:
         notes.append("people of a scene with one view are found again in the same camera, so the scores flatter")
