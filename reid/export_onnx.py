@@ -162,6 +162,7 @@ def check_parity(parity: Parity, least: float, checkpoint: str | os.PathLike[str
 
 def _export(network: EmbeddingNetwork, card: Card, path: Path, opset: int) -> None:
     names: dict[str, Any] = {"input_names": ["images"], "output_names": ["embeddings"], "opset_version": opset}
+    names["verbose"] = False  # it would print its steps
     kinds: dict[str, Any] = {
         "dynamo": True,
         "dynamic_shapes": {"images": {0: torch.export.Dim("batch", min=1)}},

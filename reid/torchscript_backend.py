@@ -1,5 +1,6 @@
 """TorchScript files run by torch."""
 
+import warnings
 import zipfile
 from pathlib import Path
 
@@ -61,7 +62,9 @@ def open_torchscript(
     if not zipfile.is_zipfile(path):
         raise ValueError(f"{path}: is no TorchScript file; copy it again, or export it again")
     try:
-        script = torch.jit.load(str(path), map_location=place, _extra_files=extra)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)  # torch has another format in mind
+            script = torch.jit.load(str(path), map_location=place, _extra_files=extra)
     except RuntimeError as error:
         raise ValueError(
             f"{path}: torch cannot open it: {str(error).splitlines()[0]}; copy it again, or export it again"

@@ -2,6 +2,7 @@
 
 import json
 import threading
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -57,9 +58,17 @@ def expected(checkpoint: Path) -> np.ndarray:
         ({"opset": 18, "fp16": True}, 0.01),
     ],
 )
-def test_onnx(checkpoint: Path, tmp_path: Path, expected: np.ndarray, options: dict, tolerance: float) -> None:
+def test_onnx(
+    checkpoint: Path,
+    tmp_path: Path,
+    expected: np.ndarray,
+    options: dict,
+    tolerance: float,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
     path = tmp_path / "model.onnx"
     export_onnx(checkpoint, path, **options)
+    assert capfd.readouterr() == ("", "")
     model = onnx.load(str(path))
     assert next(entry.version for entry in model.opset_import if not entry.domain) == options["opset"]
     assert [entry.name for entry in (*model.graph.input, *model.graph.output)] == ["images", "embeddings"]
@@ -189,9 +198,12 @@ def test_gate_keeps_a_refused_file_under_another_name(
     told = capsys.readouterr()
     assert "mAP falls by 0.3000, allowed: 0.2" in told.err and f"{out}.refused" in told.err and "wrote" not in told.out
     assert {path.name for path in out.parent.iterdir()} == {f"{name}.refused" for name in names}
-    main(parse_config(ExportConfig, [*options, "--max-map-drop", "0.3"]))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", FutureWarning)  # no noise of torch.jit
+        main(parse_config(ExportConfig, [*options, "--max-map-drop", "0.3"]))
+        embedder = Embedder(out, device="cpu")
     assert {path.name for path in out.parent.iterdir() if path.suffix != ".refused"} == names
-    assert f"wrote {out} (" in capsys.readouterr().out and Embedder(out, device="cpu")(crops()).shape == (5, 512)
+    assert f"wrote {out} (" in capsys.readouterr().out and embedder(crops()).shape == (5, 512)
 
 
 def test_options_that_do_not_fit() -> None:
