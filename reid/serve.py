@@ -70,6 +70,8 @@ def build_server(embedder: Any, config: ServeConfig, token: str | None = None) -
         http=timed_protocol(config.header_timeout, ConnectionLimit(config.max_connections)),
         ws="none",
         loop="asyncio",
+        # Accepted at once at most: the event loop takes a few turns to a header, in which no whole limit may come.
+        backlog=max(16, config.max_connections // 4),
         lifespan="on",
         timeout_keep_alive=max(1, round(config.header_timeout)),
         timeout_graceful_shutdown=max(1, round(config.timeout)),
