@@ -21,6 +21,9 @@ FORMATS = (".safetensors", ".onnx", ".xml", ".torchscript")
 class Embedder:
     """Turns RGB crops of any size into embeddings of norm 1; threads may share it.
 
+    Many threads with a few crops each are served better by one `reid.batching.Batcher` around it: it bounds what waits,
+    and embeds that together.
+
     Args:
         source: A .safetensors checkpoint of this project, "zoo:NAME" for one of the zoo (`python -m reid.models.zoo
             list`), or a file that `python -m reid.export` wrote: .onnx, .xml (OpenVINO), .torchscript. An .onnx file of
