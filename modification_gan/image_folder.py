@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -9,6 +10,7 @@ from modification_gan.options import RunOptions
 from modification_gan.run_files import RunFiles
 from modification_gan.sampling import remove_images, write_images
 from modification_gan.weights import SourceCard, load_source
+from reid.data.generated import FINGERPRINT
 from reid.files import write_json
 from reid.records import command_line, file_sha256, hardware
 
@@ -36,7 +38,7 @@ def make_images(
         ValueError: When the weights are not those of a generator.
     """
     source, card = load_source(weights)
-    facts = {
+    facts: dict[str, Any] = {
         "step": card.step,
         "model": card.model,
         "options": card.config | {"num_images": run.num_images},  # of the training
@@ -52,6 +54,8 @@ def make_images(
         "command": command_line(),
         "hardware": hardware(),
     }
+    if card.training_sha256 is not None:
+        facts[FINGERPRINT] = card.training_sha256
     if run.num_images:
         source = source.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         written = write_images(files.out, source, card, run.num_images, run.seed, run.sample_batch, device)

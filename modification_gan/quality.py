@@ -24,7 +24,7 @@ from reid.config import option_values, run_entry_point
 from reid.data import list_datasets, read_dataset
 from reid.data.base import DISTRACTOR_PID, ReIDDataset, Sample, Split
 from reid.data.crops import drop_unreadable, load_crops
-from reid.data.generated import GeneratedImage, read_manifest
+from reid.data.generated import FINGERPRINT, GeneratedImage, read_card, read_manifest, training_fingerprint
 from reid.data.near_duplicates import fingerprint, gather, near_duplicates
 from reid.dataset_options import parse_dataset_options
 from reid.embedder import Embedder
@@ -180,6 +180,12 @@ def judge(config: QualityConfig, data: ReIDDataset, console: Console) -> tuple[d
     readable = {sample.path for sample in generated.samples}
     rows = [row for row in rows if str(config.generated / row.file) in readable]
     train = embed_readable(embed, data.train, "training", console, least)
+    card = read_card(config.generated)
+    if FINGERPRINT in card and card[FINGERPRINT] != training_fingerprint(train.samples):
+        console.print(
+            f"WARNING: the model of {config.generated} has learnt from other training images ({card.get('data')}) than "
+            f"those of {config.root}"
+        )
     # Distractors are half people and lamp posts, and no yardstick for images of people.
     tested = [sample for sample in (*data.query, *data.gallery) if sample.pid != DISTRACTOR_PID]
     test = embed_readable(embed, tested, "test", console, least)

@@ -129,7 +129,8 @@ def _write(item: tuple[Path, np.ndarray]) -> None:
     try:
         path.write_bytes(jpeg)
     except OSError as error:
-        path.unlink(missing_ok=True)
+        if path.is_file():
+            path.unlink()
         raise OSError(f"{path}: could not be written ({error.strerror}); is the disk full?") from error
 
 

@@ -26,6 +26,7 @@ from modification_gan.training_images import TrainingBatches, load_training_imag
 from modification_gan.weights import SourceCard, load_source, save_source
 from reid.config import option_values, run_entry_point
 from reid.data.base import Split
+from reid.data.generated import training_fingerprint
 from reid.devices import check_precision
 from reid.records import repository_commit
 from reid.weight_average import WeightAverage
@@ -44,7 +45,9 @@ def _build_accelerator(config: GenerateConfig) -> Accelerator:
     return accelerator
 
 
-def _card(config: GenerateConfig, samples: Split, groups: Groups, spread: float, step: int) -> SourceCard:
+def _card(
+    config: GenerateConfig, samples: Split, groups: Groups, spread: float, fingerprint: str, step: int
+) -> SourceCard:
     return SourceCard(
         model=config.network.model,
         sizes=config.network.architecture(groups.count),
@@ -59,6 +62,7 @@ def _card(config: GenerateConfig, samples: Split, groups: Groups, spread: float,
         config=_public(option_values(config)),
         commit=repository_commit(),
         training_spread=spread,
+        training_sha256=fingerprint,
     )
 
 
@@ -97,7 +101,7 @@ def _train(config: GenerateConfig, accelerator: Accelerator, files: RunFiles, sa
     decay = config.optimisation.decay()
     model.to(accelerator.device)
     average = None if decay is None else WeightAverage(model.source, decay)
-    reference = training_spread(images, groups.of_image)
+    reference, fingerprint = training_spread(images, groups.of_image), training_fingerprint(samples)
     trainer = GenerativeTrainer(
         accelerator,
         model,
@@ -110,7 +114,9 @@ def _train(config: GenerateConfig, accelerator: Accelerator, files: RunFiles, sa
         files.states,
         DiversityWatch(reference, run.collapse_below, run.patience(config.optimisation.steps), say),
         fixed_groups(groups.of_image, model.previews),
-        _listeners(config, files, model, lambda step: _card(config, samples, groups, reference, step), say),
+        _listeners(
+            config, files, model, lambda step: _card(config, samples, groups, reference, fingerprint, step), say
+        ),
         {"images": len(images), "of_image": None if of_image is None else of_image.tolist()},
     )
     files.begin()  # nothing of an earlier run is touched while something may be wrong with the options

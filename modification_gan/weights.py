@@ -36,6 +36,7 @@ class SourceCard:
         commit: Of the code that wrote the file.
         training_spread: `modification_gan.diversity.training_spread`; None of files that were written before it was
             kept.
+        training_sha256: `reid.data.generated.training_fingerprint`, likewise.
     """
 
     model: str
@@ -51,6 +52,7 @@ class SourceCard:
     config: dict[str, Any]
     commit: str
     training_spread: float | None = None
+    training_sha256: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Returns the card as JSON knows it."""

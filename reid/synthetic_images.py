@@ -2,7 +2,6 @@
 
 import csv
 import dataclasses
-import json
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -10,7 +9,15 @@ import torch
 
 from reid.data.base import Sample, Split
 from reid.data.crops import drop_unreadable
-from reid.data.generated import MANIFEST, GeneratedImage, read_manifest
+from reid.data.generated import (
+    CARD,
+    FINGERPRINT,
+    MANIFEST,
+    GeneratedImage,
+    read_card,
+    read_manifest,
+    training_fingerprint,
+)
 from reid.synthetic_labels import group_targets
 
 
@@ -23,12 +30,15 @@ class GeneratedImages:
         images: Their rows of the manifest, in its order.
         samples: The same for loaders: pid -1 - g of image g, camera 0, which means nothing.
         unreadable: A sentence for each file that is left out.
+        stranger: A sentence where their model has learnt from other images than those of the training; a card without
+            a fingerprint is not checked.
     """
 
     folder: Path
     images: tuple[GeneratedImage, ...]
     samples: tuple[Sample, ...]
     unreadable: tuple[str, ...] = ()
+    stranger: str = ""
 
     def labels(self) -> dict[int, int]:
         """Returns the label of each sample's pid: the same number, which is below 0 and thus no class."""
@@ -47,8 +57,11 @@ class GeneratedImages:
             labels: Training label of each identity.
 
         Raises:
-            ValueError: With file and line, when an image has no distribution or one over an unknown identity.
+            ValueError: When the model has learnt from other images, whose identities only have the same numbers; with
+                file and line, when an image has no distribution or one over an unknown identity.
         """
+        if self.stranger:
+            raise ValueError(f"{self.stranger}, allowed with synthetic_labels group: these; take lsro or pseudo")
         distributions = []
         for image in self.images:
             if image.labels is None:
@@ -89,7 +102,7 @@ def read_generated(
         ValueError: With file and line, when a row is not usable; when no image is readable, one of them stands in a
             real split as well, or their model was trained on another split than train.
     """
-    _check_card(folder / "card.json")
+    stranger = _check_card(folder, train)
     rows = read_manifest(folder)
     found = [Sample(str(folder / row.file), 0, 0, 0, "generated") for row in rows]
     kept, faults = drop_unreadable(found)
@@ -103,20 +116,26 @@ def read_generated(
         twice = next((sample.path for sample in split if Path(sample.path).resolve() in own), None)
         if twice is not None:
             raise ValueError(f"{folder}: {twice} is one of the {name} too; real and generated images lie apart")
-    generated = GeneratedImages(folder, images, samples, faults)
+    generated = GeneratedImages(folder, images, samples, faults, stranger)
     say(generated.describe())
+    if stranger:
+        say(f"WARNING: {stranger}")
     if faults:
         say(f"note: {len(faults)} generated images cannot be read and are left out, e.g. {faults[0]}")
     return generated
 
 
-def _check_card(path: Path) -> None:
-    if not path.is_file():
-        return
-    try:
-        card = json.loads(path.read_text(encoding="utf-8"))
-        split = card.get("split", "train")
-    except (ValueError, AttributeError) as error:
-        raise ValueError(f"{path}: no card of generated images: {error}") from error
-    if split != "train":
-        raise ValueError(f"{path}: the model was trained on the split {split!r}, allowed: train; scores would be void")
+def _check_card(folder: Path, train: Split) -> str:
+    """Returns a sentence where the card names other training images, an empty one where it does not."""
+    card = read_card(folder)
+    if (split := card.get("split", "train")) != "train":
+        raise ValueError(
+            f"{folder / CARD}: the model was trained on the split {split!r}, allowed: train; scores would be void"
+        )
+    if FINGERPRINT not in card:
+        return ""
+    # Of several datasets, the model may have learnt from one.
+    parts = [train, *([one for one in train if one.source == source] for source in {one.source for one in train})]
+    if any(card[FINGERPRINT] == training_fingerprint(part) for part in parts):
+        return ""
+    return f"{folder / CARD}: the model has learnt from other training images ({card.get('data')}) than these"

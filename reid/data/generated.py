@@ -2,15 +2,21 @@
 
 import csv
 import dataclasses
+import hashlib
 import io
+import json
 import os
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
+from typing import Any
 
+from reid.data.base import Sample
 from reid.files import write_text
 
 MANIFEST = "manifest.csv"
+CARD = "card.json"
+FINGERPRINT = "training_sha256"  # of the card: `training_fingerprint` of what the model learnt from
 IMAGES = "images"
 COLUMNS = ("file", "model", "group", "labels", "seed")
 _UNIFORM = "uniform"
@@ -100,12 +106,15 @@ def read_manifest(folder: str | os.PathLike[str], *, check_files: bool = True) -
         raise FileNotFoundError(
             f"{path}: no such file; expected a folder that modification_gan/synthetic_generate.py has written"
         )
-    with open(path, encoding="utf-8", newline="") as file:
-        reader = csv.reader(file)
-        header = tuple(next(reader, ()))
-        if header != COLUMNS:
-            raise ValueError(f"{path}, line 1: got the columns {','.join(header)}, allowed: {','.join(COLUMNS)}")
-        images = [_row(path, reader.line_num, row, check_files) for row in reader if row]
+    try:
+        with open(path, encoding="utf-8", newline="") as file:
+            reader = csv.reader(file)
+            header = tuple(next(reader, ()))
+            if header != COLUMNS:
+                raise ValueError(f"{path}, line 1: got the columns {','.join(header)}, allowed: {','.join(COLUMNS)}")
+            images = [_row(path, reader.line_num, row, check_files) for row in reader if row]
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise ValueError(f"{path}: no table in UTF-8 ({error})") from error
     if not images:
         raise ValueError(f"{path}: lists no image")
     files = Counter(image.file for image in images)
@@ -119,6 +128,36 @@ def _label_text(labels: dict[int, float] | None) -> str:
     if labels is None:
         return _UNIFORM
     return " ".join(f"{pid}:{labels[pid]:.6g}" for pid in sorted(labels))
+
+
+def read_card(folder: str | os.PathLike[str]) -> dict[str, Any]:
+    """Returns card.json of a folder of generated images, which tells of the model; empty where there is none.
+
+    Raises:
+        ValueError: When it is damaged; the message begins with its path.
+    """
+    path = Path(folder) / CARD
+    if not path.is_file():
+        return {}
+    try:
+        card = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{path}: no card of generated images: {error}") from error
+    if not isinstance(card, dict):
+        raise ValueError(f"{path}: no card of generated images: got {type(card).__name__}")
+    return card
+
+
+def training_fingerprint(samples: Iterable[Sample]) -> str:
+    """Returns a SHA-256 by which training images are known again, wherever they lie: of names, sizes and boxes.
+
+    File sizes stand for contents: those of the same names in another dataset differ in some image or other.
+
+    Raises:
+        OSError: When an image is missing.
+    """
+    parts = sorted(f"{Path(one.path).name}\t{os.path.getsize(one.path)}\t{one.box or ''}" for one in samples)
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 
 def _row(path: Path, line: int, row: list[str], check_files: bool) -> GeneratedImage:

@@ -15,7 +15,8 @@ from modification_gan.generative_model import Architecture
 from modification_gan.options import GenerateConfig
 from modification_gan.weights import load_source
 from reid.config import option_names, parse_config
-from reid.data.generated import read_manifest
+from reid.data.generated import read_manifest, training_fingerprint
+from reid.data.market1501 import read_market1501
 from reid.records import file_sha256
 
 QUICK = [*small("dcgan"), "--steps", 2, "--num-images", 0]
@@ -60,6 +61,8 @@ def test_a_run_leaves_everything_that_it_promises(tiny_market: Path, tmp_path: P
     assert (card["model"], card["groups"], card["condition"], card["images"]) == ("dcgan", 3, "colours", 20)
     assert card["options"]["root"] == tiny_market.name  # no folder of the machine
     own = load_source(tmp_path / "model.safetensors")[1]
+    wanted = training_fingerprint(read_market1501(tiny_market).train)
+    assert card["training_sha256"] == own.training_sha256 == wanted and 0 <= card["diversity"] < 1
     assert sum(own.shares) == pytest.approx(1) and card["images_per_second"] > 0
     for image in images:
         assert image.group is not None and image.labels is not None

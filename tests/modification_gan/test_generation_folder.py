@@ -4,11 +4,12 @@ import json
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
 from generation_runs import WATCHED, generate, same, small, weights, without_pictures
 
-from modification_gan import image_folder, synthetic_generate
+from modification_gan import image_folder, sampling, synthetic_generate
 from modification_gan.dcgan import DCGAN
 from modification_gan.diversity import CollapseError
 from modification_gan.options import GenerateConfig
@@ -180,3 +181,9 @@ def test_who_stops_the_making_of_images_is_told_how_to_go_on(
     assert stopped.value.code == 130 and "the same command with --resume makes them" in capsys.readouterr().err
     generate(tiny_market, tmp_path, *QUICK, "--resume")
     assert len(read_manifest(tmp_path)) == 2
+
+
+def test_an_image_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    (tmp_path / "000000.jpg").mkdir()
+    with pytest.raises(OSError, match=r"000000\.jpg: could not be written .*; is the disk full"):
+        sampling._write((tmp_path / "000000.jpg", np.zeros((4, 2, 3), np.uint8)))

@@ -121,8 +121,12 @@ def test_unreadable_images_are_counted(
     folder = write(tmp_path / "images", noise(8), [None] * 8)
     (folder / "images" / "000002.jpg").write_bytes(b"no image")
     main(QualityConfig(folder, tiny_market, network, tmp_path / "out", subsets=2))
-    assert "1 generated images cannot be read" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "1 generated images cannot be read" in said and "WARNING" not in said
     assert json.loads((tmp_path / "out" / "quality.json").read_text())["scores"]["generated"]["images"] == 7
+    (folder / "card.json").write_text(json.dumps({"data": "B", "training_sha256": "0" * 64}))
+    main(QualityConfig(folder, tiny_market, network, tmp_path / "out", subsets=2))
+    assert "has learnt from other training images (B) than those of" in capsys.readouterr().out
     for path in (folder / "images").iterdir():
         path.write_bytes(b"no image")
     with pytest.raises(ValueError, match="generated: got no readable image"):

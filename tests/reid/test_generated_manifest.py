@@ -4,7 +4,15 @@ from pathlib import Path
 
 import pytest
 
-from reid.data.generated import COLUMNS, GeneratedImage, read_manifest, write_manifest
+from reid.data.base import Sample
+from reid.data.generated import (
+    COLUMNS,
+    GeneratedImage,
+    read_card,
+    read_manifest,
+    training_fingerprint,
+    write_manifest,
+)
 
 IMAGES = [
     GeneratedImage("images/000000.jpg", "dcgan", None, None, 7),
@@ -77,3 +85,28 @@ def test_the_same_file_is_not_written_twice(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="twice"):
         write_manifest(tmp_path, [IMAGES[0], IMAGES[0]])
     assert not (tmp_path / "manifest.csv").exists()
+
+
+@pytest.mark.parametrize("content", [b"\xff\xfe\x00\x80", b"file,model\x00\n"])
+def test_a_manifest_that_is_no_text_is_named(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "manifest.csv").write_bytes(content)
+    with pytest.raises(ValueError, match=r"manifest\.csv"):
+        read_manifest(tmp_path)
+
+
+def test_training_images_are_known_again(tmp_path: Path) -> None:
+    def samples(folder: str, sizes: list[int]) -> list[Sample]:
+        (tmp_path / folder).mkdir()
+        paths = [tmp_path / folder / f"{number}.jpg" for number in range(len(sizes))]
+        for path, size in zip(paths, sizes, strict=True):
+            path.write_bytes(b"a" * size)
+        return [Sample(str(path), 1, 0, 0, "") for path in paths]
+
+    first = training_fingerprint(samples("a", [3, 5]))
+    assert training_fingerprint(samples("b", [3, 5])[::-1]) == first and len(first) == 64
+    assert first not in (training_fingerprint(samples("c", [3, 6])), training_fingerprint(samples("d", [3])))
+    assert read_card(tmp_path) == {}
+    for text in ("[]", "no"):
+        (tmp_path / "card.json").write_text(text)
+        with pytest.raises(ValueError, match=r"card\.json: no card"):
+            read_card(tmp_path)

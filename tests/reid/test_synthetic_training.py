@@ -16,7 +16,7 @@ from training_runs import equal, options, train
 
 from reid import image_reid_train
 from reid.checkpoint import Card, save_checkpoint
-from reid.data.generated import GeneratedImage, write_manifest
+from reid.data.generated import GeneratedImage, training_fingerprint, write_manifest
 from reid.data.images import Preprocessing
 from reid.data.loader import ImageDataset
 from reid.data.market1501 import read_market1501
@@ -221,6 +221,24 @@ def test_folders_are_checked(tiny_market: Path, uniform: Path, grouped: Path, tm
         (folder / "card.json").write_text(card)
         with pytest.raises(ValueError, match=message):
             read_generated(folder, data.train, [])
+
+
+def test_images_of_another_dataset_are_noticed(tiny_market: Path, tmp_path: Path) -> None:
+    real, said = read_market1501(tiny_market).train, list[str]()
+    labels = {pid: number for number, pid in enumerate(PIDS)}
+    folder = write_generated(tmp_path / "images", lambda number: {1: 1.0})
+    own, other = ({"data": "B", "training_sha256": training_fingerprint(part)} for part in (real, real[1:]))
+    merged = [*real, *(dataclasses.replace(sample, source="another dataset") for sample in real[:3])]
+    for card, train_on, fits in (({}, real, True), (own, real, True), (own, merged, True), (other, real, False)):
+        (folder / "card.json").write_text(json.dumps(card))
+        said.clear()
+        images = read_generated(folder, train_on, [], said.append)
+        assert any(line.startswith("WARNING") for line in said) != fits
+        if fits:
+            assert len(images.group_targets(labels)) == len(images.images)
+            continue
+        with pytest.raises(ValueError, match=r"card\.json: .* learnt from other training images \(B\) than these"):
+            images.group_targets(labels)
 
 
 def test_networks_that_cannot_label_are_refused(tiny_market: Path, uniform: Path, tmp_path: Path) -> None:
