@@ -27,7 +27,7 @@ ALLOWED = {
         *("modification_gan", "reid.data", "reid.config", "reid.checkpoint", "reid.embedder"),
         # Parts that know nothing of re-ID networks.
         *("reid.devices", "reid.dataset_options", "reid.histogram", "reid.weight_average", "reid.training_state"),
-        *("reid.canvas", "reid.thumbnail_sheet"),
+        *("reid.canvas", "reid.thumbnail_sheet", "reid.yaml_mapping"),
     ),
     # Files and score records are written the same way everywhere.
     "tracking": ("tracking", "reid.embedder", "reid.data.mot", "reid.files", "reid.records", "reid.zoo_entries"),
