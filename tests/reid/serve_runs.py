@@ -3,6 +3,7 @@
 import base64
 import http.client
 import json
+import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -83,3 +84,10 @@ def text64(content: bytes) -> str:
 
 def picture(height: int = 60, width: int = 80, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
+
+
+def send(port: int, data: bytes) -> socket.socket:
+    """Returns a connection over which these bytes were sent."""
+    found = socket.create_connection(("127.0.0.1", port), timeout=10)
+    found.sendall(data)
+    return found
