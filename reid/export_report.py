@@ -11,7 +11,7 @@ from reid.distances import cpu_threads
 from reid.embedder import Embedder
 from reid.export_options import ExportConfig
 from reid.parity import cosine_parity, file_bytes, retrieval_parity, speeds, tracking_parity
-from reid.quantise_images import CalibrationImages, held_out
+from reid.quantise_images import HELD_OUT, CalibrationImages
 from reid.training_data import TestSet
 
 # A mean cosine so many times as far from 1 as was allowed is worth a warning.
@@ -38,7 +38,7 @@ def compare_networks(config: ExportConfig, test: TestSet | None, images: Calibra
             found["retrieval"] = {"dataset": test.name} | retrieval_parity(before, after, test.data)
         if images is not None:
             int8 = config.format == "onnx-int8"
-            crops = held_out(images.images) if int8 else images.images
+            crops = images.images[HELD_OUT] if int8 else images.images
             name = "held-out calibration images" if int8 else images.origin
             found["images"] = {"origin": name} | dataclasses.asdict(cosine_parity(before(crops), after(crops)))
         found["crops_per_second"] = dict(zip(("before", "after"), speeds([before, after]), strict=True))

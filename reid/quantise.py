@@ -17,6 +17,7 @@ import onnx.version_converter
 
 from reid.files import atomic_path
 from reid.onnx_backend import open_session
+from reid.quantise_images import HELD_OUT
 from reid.quantise_input import fold_normalisation, skip_normalisation
 from reid.quantise_ranges import activation_ranges
 from reid.quantise_rewrites import map_tensors, rewrite
@@ -109,7 +110,7 @@ def quantise_onnx(
         raise ValueError(f"calibration_images: got {len(images)}, allowed: 2 or more")
     session = open_session(source, "cpu", None)
     name = session.get_inputs()[0].name
-    held_out, calibration = images[::4], np.delete(images, np.s_[::4], axis=0)
+    held_out, calibration = images[HELD_OUT], np.delete(images, HELD_OUT, axis=0)
     original = _embed(session, name, held_out)
     model = _prepared(source)
     quantiser = _Quantiser(model, calibration, options, source)

@@ -12,6 +12,9 @@ from reid.data.crops import drop_unreadable, load_crops
 from reid.data.images import Preprocessing
 from reid.data.unlabelled import read_unlabelled
 
+# Of the images of a quantisation: those that are measured with, and not calibrated with.
+HELD_OUT = slice(None, None, 4)
+
 
 @dataclasses.dataclass(frozen=True)
 class CalibrationImages:
@@ -94,11 +97,6 @@ def folder_images(
     """Returns the images of `images_below`, and what is wrong with those of the chosen that cannot be read."""
     found = images_below(folder, count, seed)
     return found.images, found.faults
-
-
-def held_out(images: Sequence[np.ndarray]) -> Sequence[np.ndarray]:
-    """Returns each fourth image, from the first on: those that `reid.quantise` measures with and calibrates without."""
-    return images[::4]
 
 
 def network_input(images: Sequence[np.ndarray], preprocessing: Preprocessing, input_kind: str) -> np.ndarray:

@@ -45,11 +45,12 @@ def export_tensorrt(
     size = load_model(Path(checkpoint), with_classifier=False)[1].preprocessing
     line = trtexec_line(path, size, max_batch, fp16)
     if shutil.which(line[0]) is None:
+        options = f"batch_size={max_batch}, precision='fp16'" if fp16 else f"batch_size={max_batch}"
         return parity, [
             "TensorRT is not installed here, so no engine was built: an engine fits one GPU and one version. On the "
             "machine that will run it:",
             shlex.join(line),
-            f"or Embedder({path.name!r}, provider='tensorrt'), which builds one when it opens the file",
+            f"or Embedder({path.name!r}, provider='tensorrt', {options}), which builds one when it opens the file",
         ]
     done = subprocess.run(line, capture_output=True, text=True)
     engine = path.with_suffix(".engine")

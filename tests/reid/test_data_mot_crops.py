@@ -60,9 +60,7 @@ def test_views_of_a_scene_are_its_cameras(tmp_path: Path) -> None:
 
 def test_too_few_frames_name_the_option_that_takes_more(tmp_path: Path) -> None:
     sequence(tmp_path, "A-01", people(frames=(1, 2, 3)))
-    with pytest.raises(
-        ValueError, match=r"the query split is empty; .*a lower every \(got 10; --dataset-opt"
-    ):
+    with pytest.raises(ValueError, match=r"the query split is empty; .*a lower every \(got 10; --dataset-opt"):
         read_dataset("mot", tmp_path)
     assert len(read_dataset("mot", tmp_path, every=1).query) == 2
 

@@ -133,6 +133,7 @@ def test_tensorrt_line_and_engine(checkpoint: Path, tmp_path: Path, monkeypatch:
     assert "TensorRT is not installed here" in told and not path.with_suffix(".engine").exists()
     shapes = "--minShapes=images:1x3x64x32 --optShapes=images:8x3x64x32 --maxShapes=images:32x3x64x32 --fp16"
     assert f"trtexec --onnx={path} --saveEngine={tmp_path / 'model.engine'} {shapes}" in told
+    assert "Embedder('model.onnx', provider='tensorrt', batch_size=32, precision='fp16')" in told
     # A program in its place: what it is called with, and what happens when it fails.
     tool = tmp_path / "trtexec"
     tool.write_text(f'#!/bin/sh\necho "$@" > {tmp_path}/called\necho > {tmp_path}/model.engine\n')

@@ -103,6 +103,14 @@ def test_options_without_effect_or_out_of_range(options: dict, message: str) -> 
         ExportConfig(**{"ckpt": Path("a.safetensors"), "out": Path(name)} | images | options)
 
 
+def test_the_same_export_into_another_folder() -> None:
+    plain = ExportConfig(Path("a.safetensors"), Path("runs/a.onnx"), input_kind="uint8").placed_in(Path("there"))
+    assert plain.out == Path("there/a.onnx") and plain.input_kind == "uint8"
+    deepstream = ExportConfig(Path("a.safetensors"), deepstream=Path("runs"), max_batch=4).placed_in(Path("there"))
+    assert deepstream.out == Path("there/model.onnx") and deepstream.deepstream == Path("there")
+    assert deepstream.meant("max_batch") == 4 and plain.meant("max_batch") == 64
+
+
 def test_files_are_checked_before_any_work(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     (tmp_path / "folder.onnx").mkdir()
