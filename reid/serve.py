@@ -108,6 +108,7 @@ def main(config: ServeConfig) -> None:
         batch_size=config.batch_size,
         threads=config.threads,
         camera=config.camera,
+        provider=config.provider,
     )
     bound_torch(config.ckpt, config.threads)
     logging.basicConfig(level=logging.WARNING)

@@ -40,6 +40,8 @@ class ServeConfig:
     """auto, cpu, cuda or cuda:N."""
     precision: str = "fp32"
     """fp32, bf16 or fp16."""
+    provider: str = "auto"
+    """What runs an .onnx file: auto, cpu, cuda, tensorrt or openvino."""
     threads: int | None = None
     """CPU threads of the network; None takes one a core."""
     camera: int | None = None

@@ -341,9 +341,11 @@ def test_the_command_passes_on_what_the_embedder_is_told(monkeypatch: pytest.Mon
 
     monkeypatch.setattr("reid.serve.Embedder", Needing)
     options = ["--device", "cpu", "--precision", "bf16", "--batch-size", "3", "--threads", "2", "--camera", "1"]
+    options += ["--provider", "openvino"]
     with pytest.raises(ValueError, match="camera: got none, allowed: the camera of all crops"):
         main(parse_config(ServeConfig, ["--ckpt", "a.onnx", *options]))
     expected = {"device": "cpu", "precision": "bf16", "batch_size": 3, "threads": 2, "camera": 1}
+    expected["provider"] = "openvino"
     assert told == expected | {"source": Path("a.onnx")}
 
 
