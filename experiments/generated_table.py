@@ -125,7 +125,9 @@ def study_section(plan: Plan, models: Sequence[str], arms: Sequence[str], faults
     if quality := quality_table(folder, models):
         parts.append(
             f"The images against the training images, by `python -m modification_gan.quality` in the embeddings of "
-            f"`{plan.judge}`; shares in 0..1. The last row, real images of other people, is the yardstick."
+            f"`{plan.judge}`; shares in 0..1. The last row, as many real images of other people, is the yardstick. "
+            "Frechet distance, precision, recall and coverage depend on the number of images, which is another one for "
+            "real images that stand for generated ones."
         )
         parts.append(quality)
     if faults:

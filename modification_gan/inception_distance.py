@@ -1,5 +1,6 @@
 """The Frechet distance of Inception features (FID), through torch-fidelity, for those who have the weights."""
 
+import importlib.util
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -33,6 +34,23 @@ class PixelImages(Dataset):
         return torch.from_numpy(self._resize.batch([load_crop(self.samples[index])])[0])
 
 
+def check_inception(weights: Path) -> None:
+    """Looks whether torch-fidelity and the file are there, without loading them.
+
+    Raises:
+        ModuleNotFoundError: When torch-fidelity is not installed.
+        FileNotFoundError: When there is no such file.
+    """
+    try:
+        found = importlib.util.find_spec("torch_fidelity")
+    except ValueError:  # what stands in sys.modules is no module
+        found = None
+    if found is None:
+        raise ModuleNotFoundError("inception_weights: needs torch-fidelity: pip install torch-fidelity")
+    if not weights.is_file():
+        raise FileNotFoundError(f"{weights}: no such file; {_HINT}")
+
+
 def inception_distance(real: Sequence[Sample], generated: Sequence[Sample], weights: Path) -> float:
     """Returns the FID (arXiv 1706.08500) of generated images to real ones, as torch-fidelity computes it.
 
@@ -49,12 +67,9 @@ def inception_distance(real: Sequence[Sample], generated: Sequence[Sample], weig
         FileNotFoundError: When there is no such file.
         ValueError: When the file holds no weights of that network.
     """
-    try:
-        from torch_fidelity import calculate_metrics
-    except ModuleNotFoundError as error:
-        raise ModuleNotFoundError("inception_weights: needs torch-fidelity: pip install torch-fidelity") from error
-    if not weights.is_file():
-        raise FileNotFoundError(f"{weights}: no such file; {_HINT}")
+    check_inception(weights)
+    from torch_fidelity import calculate_metrics
+
     try:
         # torch-fidelity would run whatever a pickle asks for; this load refuses all but tensors.
         torch.load(weights, map_location="cpu", weights_only=True)

@@ -54,7 +54,7 @@ def _evenness(counts: NDArray[np.integer]) -> float:
     if len(counts) == 1:
         return 1.0
     shares = counts[counts > 0] / counts.sum()
-    return float(-(shares * np.log(shares)).sum() / np.log(len(counts)))
+    return float(-(shares * np.log(shares)).sum() / np.log(len(counts))) + 0.0  # no -0 of a single mode
 
 
 def cluster_modes(

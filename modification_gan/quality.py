@@ -15,7 +15,7 @@ from rich.console import Console
 
 from modification_gan.distribution_distances import Rows, frechet_distance, kernel_distance_of_subsets
 from modification_gan.embedding import embed_crops
-from modification_gan.inception_distance import inception_distance
+from modification_gan.inception_distance import check_inception, inception_distance
 from modification_gan.leak_check import LeakCheck, leak_check
 from modification_gan.mode_coverage import cluster_modes, mean_pair_distance, mode_coverage
 from modification_gan.precision_recall import precision_recall
@@ -31,12 +31,15 @@ from reid.embedder import Embedder
 from reid.files import write_json
 from reid.records import score_record
 
+_DRAW = 4  # sets the draw of rows apart from other numbers of the same seed
+
 
 @dataclasses.dataclass(frozen=True)
 class QualityConfig:
     """Compares generated images with the training images of a dataset, in the embedding space of a re-ID network.
 
-    Real test images, which show other people, are measured against the training images in the same way: the yardstick.
+    Real test images, which show other people, are measured against the training images in the same way, as many of them
+    as there are generated ones (all of the smaller set, random ones of the larger): the yardstick.
     Writes quality.json and sheet.png, generated images beside their nearest training images.
 
     Raises:
@@ -70,7 +73,7 @@ class QualityConfig:
     inception_weights: Path | None = None
     """Computes Inception's FID as well, through torch-fidelity (pip install torch-fidelity), with this file."""
     seed: int = 0
-    """Of subsets, groups and the sheet's random rows."""
+    """Of the images drawn from the larger set, subsets, groups and the sheet's random rows."""
 
     def __post_init__(self) -> None:
         if self.dataset not in list_datasets():
@@ -107,11 +110,21 @@ def embed_readable(embed: Embedder, samples: Sequence[Sample], name: str, consol
     return ImageSet(kept, embed_crops(embed, kept))
 
 
+def draw_rows(rows: Rows, count: int, seed: int) -> Rows:
+    """Returns so many of the rows, at random and in their order: sets are compared in the same number.
+
+    The Frechet distance, precision, recall and coverage depend on how many images there are.
+    """
+    if count == len(rows):
+        return rows
+    return rows[np.sort(np.random.default_rng([seed, _DRAW]).choice(len(rows), count, replace=False))]
+
+
 def distribution_scores(images: Rows, train: Rows, config: QualityConfig) -> dict[str, Any]:
     """Returns what tells a set of images from the training images.
 
     KID takes the embeddings times the root of their length, so that its kernel is (cosine + 1)^3: of rows of norm 1 it
-    would be nearly constant. The Frechet distance takes them as they are; it depends on how many images there are.
+    would be nearly constant. The Frechet distance takes them as they are.
     """
     scale = np.sqrt(train.shape[1])
     options = {"subsets": config.subsets, "size": config.subset_size, "seed": config.seed}
@@ -190,9 +203,13 @@ def judge(config: QualityConfig, data: ReIDDataset, console: Console) -> tuple[d
     tested = [sample for sample in (*data.query, *data.gallery) if sample.pid != DISTRACTOR_PID]
     test = embed_readable(embed, tested, "test", console, least)
     leak = leak_check(generated.rows, train.rows, test.rows)
+    count = min(len(generated.rows), len(test.rows))
     scores: dict[str, Any] = {
-        "generated": distribution_scores(generated.rows, train.rows, config),
-        "test": distribution_scores(test.rows, train.rows, config),
+        **{
+            name: distribution_scores(draw_rows(one.rows, count, config.seed), train.rows, config)
+            | {"drawn_from": len(one.rows)}
+            for name, one in (("generated", generated), ("test", test))
+        },
         "train_diversity": mean_pair_distance(train.rows),
         "modes": _mode_scores(generated, train, leak, config),
         "conditions": group_scores(rows, generated, train, leak.nearest),
@@ -218,6 +235,10 @@ def lines_of(scores: dict[str, Any]) -> list[str]:
         kid = f"{one['kid']:.4f}" + ("" if one["kid_spread"] is None else f" ± {one['kid_spread']:.4f}")
         shares = f"{one['precision']:9.3f} {one['recall']:7.3f} {one['coverage']:8.3f}"
         lines.append(f"{name:11}{one['images']:7d} {one['frechet']:9.4f} {kid:>16} {shares}")
+    lines.append(
+        f"as many of each: {one['images']} of {scores['generated']['drawn_from']} generated and of "
+        f"{scores['test']['drawn_from']} test images; Frechet, precision, recall and coverage depend on the number"
+    )
     lines.append(
         f"diversity (mean cosine distance of two images): generated {scores['generated']['diversity']:.3f}, "
         f"training {scores['train_diversity']:.3f}, test {scores['test']['diversity']:.3f}"
@@ -250,6 +271,11 @@ def lines_of(scores: dict[str, Any]) -> list[str]:
 def main(config: QualityConfig) -> None:
     """Measures, prints and stores."""
     console = Console(highlight=False, markup=False, soft_wrap=True)
+    if config.inception_weights is not None:
+        check_inception(config.inception_weights)
+    folder = next(part for part in (config.out, *config.out.parents) if part.exists())
+    if not folder.is_dir():
+        raise ValueError(f"out: got {config.out}, but {folder} is a file; allowed: a folder")
     data = read_dataset(config.dataset, config.root, **parse_dataset_options(config.dataset_options))
     scores, embed = judge(config, data, console)
     record = score_record(

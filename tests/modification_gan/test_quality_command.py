@@ -3,6 +3,7 @@
 import json
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from modification_gan.quality import (
     ImageSet,
     QualityConfig,
     distribution_scores,
+    draw_rows,
     group_scores,
     judge,
     lines_of,
@@ -150,6 +152,31 @@ def test_distractors_are_no_yardstick(tiny_market: Path, network: Path, tmp_path
     assert scores(market, folder, network, tmp_path / "out") == plain
 
 
+def test_sets_are_compared_in_the_same_number(tiny_market: Path, network: Path, tmp_path: Path) -> None:
+    folder = write(tmp_path / "few", noise(8), [None] * 8)
+    few = scores(tiny_market, folder, network, tmp_path / "out")
+    assert [(few[name]["images"], few[name]["drawn_from"]) for name in ("generated", "test")] == [(8, 8), (8, 54)]
+    assert any("8 of 8 generated and of 54 test images" in line for line in lines_of(few))
+    assert few == scores(tiny_market, folder, network, tmp_path / "out")
+    other = scores(tiny_market, folder, network, tmp_path / "out", seed=1)
+    assert other["test"]["frechet"] != few["test"]["frechet"]
+    assert other["generated"]["frechet"] == few["generated"]["frechet"]
+    rows = np.arange(20.0)[:, None]
+    drawn = draw_rows(rows, 7, 3)[:, 0]
+    assert len(set(drawn)) == 7 and (np.diff(drawn) > 0).all() and draw_rows(rows, 20, 3) is rows
+
+
+def test_what_is_missing_is_said_before_anything_is_embedded(
+    tmp_path: Path, tiny_market: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(ValueError, match="file is a file; allowed: a folder"):
+        main(QualityConfig(tmp_path, tiny_market, tmp_path, tmp_path / "file" / "out"))
+    monkeypatch.setitem(sys.modules, "torch_fidelity", None)
+    with pytest.raises(ModuleNotFoundError, match="pip install torch-fidelity"):
+        main(QualityConfig(tmp_path, tiny_market, tmp_path, tmp_path, inception_weights=tmp_path / "file"))
+
+
 def test_a_group_of_one_image_has_no_diversity() -> None:
     rows = np.eye(4, dtype=np.float32)[[0, 1, 2]]
     images = ImageSet([Sample(str(number), 1, 0, 0, "") for number in range(3)], rows)
@@ -161,7 +188,7 @@ def test_a_group_of_one_image_has_no_diversity() -> None:
 
 
 def test_inception_needs_its_package_and_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(__import__("sys").modules, "torch_fidelity", None)
+    monkeypatch.setitem(sys.modules, "torch_fidelity", None)
     with pytest.raises(ModuleNotFoundError, match="pip install torch-fidelity"):
         inception_distance([], [], tmp_path / "weights.pth")
 
