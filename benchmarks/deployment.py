@@ -36,7 +36,7 @@ NETWORKS = (
     "zoo:cares18_world@256x128",
     "zoo:reidlite_world@256x128",
     "zoo:reidlite_world@192x96",
-    "reidlite,last_stride=2@256x128",
+    "zoo:reidlite_stride2_world@256x128",
     "osnet_x0_25@256x128",
 )
 BASE = "osnet_x1_0@256x128"
