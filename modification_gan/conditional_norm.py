@@ -33,9 +33,13 @@ class ConditionalBatchNorm(nn.Module):
 
         Returns:
             (B, C, H, W).
+
+        Raises:
+            ValueError: When there are groups and none is asked for.
         """
         normal = self.norm(maps)
         if self.scale is None or self.shift is None:
             return normal
-        assert groups is not None
+        if groups is None:
+            raise ValueError(f"groups: got none, allowed: a tensor of B numbers in 0..{len(self.scale) - 1}")
         return normal * self.scale[groups][:, :, None, None] + self.shift[groups][:, :, None, None]

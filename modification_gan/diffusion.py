@@ -30,7 +30,8 @@ class Diffuser(nn.Module):
     vectors are added to those of the noise level.
 
     Args:
-        sizes: Of the network; `attention` is the rows of the map with self-attention, 0 for none.
+        sizes: Of the network; `attention` is the rows of the map with self-attention, 0 for none; wherever it is, the
+            smallest map in the U-Net's middle has it too.
         random: Seeds the first weights.
 
     Raises:
@@ -71,8 +72,10 @@ class Diffuser(nn.Module):
 
     def predict(self, images: torch.Tensor, levels: torch.Tensor, groups: torch.Tensor | None) -> torch.Tensor:
         """Returns the noise (B, 3, H, W) in images at noise levels int64 (B,) of 0..999."""
-        conditioned = self.unet.config.num_class_embeds is not None  # type: ignore[union-attr]
-        return self.unet(images, levels, class_labels=groups if conditioned else None).sample
+        count: int | None = self.unet.config.num_class_embeds  # type: ignore[union-attr, assignment]
+        if count is not None and groups is None:
+            raise ValueError(f"groups: got none, allowed: a tensor of B numbers in 0..{count - 1}")
+        return self.unet(images, levels, class_labels=None if count is None else groups).sample
 
     def forward(self, noise: torch.Tensor, groups: torch.Tensor | None = None) -> torch.Tensor:
         """Makes images.
@@ -97,7 +100,7 @@ class Diffusion(GenerativeModel):
     """Learns to tell the noise that was added to images (Ho et al., DDPM, arXiv 2006.11239).
 
     The mean squared error of the noise at uniformly drawn levels of 1,000, the paper's simple loss and its linear
-    schedule. Deviations: a smaller U-Net with self-attention in one map at most; sampling is `Diffuser`'s.
+    schedule. Deviations: a smaller U-Net with self-attention in two maps at most; sampling is `Diffuser`'s.
 
     Args:
         sizes: Of the network.

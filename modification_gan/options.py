@@ -107,7 +107,8 @@ class ModelOptions:
     noise_size: int | None = None
     """Length of the noise, 128 unless told; diffusion's noise has the size of the images."""
     attention: int = 0
-    """Rows of the map that gets self-attention, 32 for example; 0 for none."""
+    """Rows of the map that gets self-attention, 32 for example; in diffusion the smallest map gets it as well. 0 for
+    none."""
     spectral_norm: Literal["none", "discriminator", "both"] | None = None
     """Which networks have spectral normalisation: the discriminator unless told, none in vae-wgangp, whose penalty
     does that work."""

@@ -75,6 +75,8 @@ def test_conditional_norm_is_a_norm_with_each_images_own_scale() -> None:
             wanted = plain[image, channel] * norm.scale[group, channel] + norm.shift[group, channel]
             torch.testing.assert_close(found[image, channel], wanted)
     torch.testing.assert_close(ConditionalBatchNorm(3, 0)(maps, None), nn.BatchNorm2d(3)(maps))
+    with pytest.raises(ValueError, match=r"groups: got none, allowed: a tensor of B numbers in 0\.\.3"):
+        norm(maps, None)
 
 
 def test_self_attention_is_the_weighted_sum_of_all_places() -> None:

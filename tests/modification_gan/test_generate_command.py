@@ -307,6 +307,10 @@ def test_sizes_of_diffusion() -> None:
         for steps, rows in ((2, 0), (3, 0), (2, 8))
     ]
     assert not torch.equal(made[0], made[1]) and not torch.equal(made[0], made[2])
+    asked = Diffuser(Architecture(32, 16, ngf=8, ddim_steps=1, num_groups=2), torch.Generator().manual_seed(0))
+    with pytest.raises(ValueError, match=r"groups: got none, allowed: a tensor of B numbers in 0\.\.1"):
+        asked(noise)
+    assert asked(noise, torch.tensor([0, 1])).shape == noise.shape
 
 
 @pytest.mark.slow

@@ -1,6 +1,8 @@
 """The folder of a generator's run: what a new run may remove, and when."""
 
 import json
+import runpy
+import shlex
 import shutil
 from pathlib import Path
 
@@ -187,3 +189,17 @@ def test_an_image_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     (tmp_path / "000000.jpg").mkdir()
     with pytest.raises(OSError, match=r"000000\.jpg: could not be written .*; is the disk full"):
         sampling._write((tmp_path / "000000.jpg", np.zeros((4, 2, 3), np.uint8)))
+
+
+@pytest.mark.parametrize("more", [[], ["--groups", 2]])
+def test_the_readmes_code_makes_the_images_again(
+    more: list[object], repository: Path, tiny_market: Path, tmp_path: Path
+) -> None:
+    generate(tiny_market, tmp_path / "generated", *QUICK, *more)
+    page = (repository / "modification_gan" / "README.md").read_text(encoding="utf-8")
+    code = page.split("```python\n")[1].split("```")[0].replace("runs/", f"{tmp_path}/")
+    (tmp_path / "code.py").write_text(code)
+    assert runpy.run_path(str(tmp_path / "code.py"))["pixels"].shape == (2, 32, 16, 3)
+    for line in page.splitlines():  # its commands are understood
+        if line.startswith("python modification_gan/synthetic_generate.py "):
+            parse_config(GenerateConfig, shlex.split(line.replace("--ckpt CKPT", "--ckpt a.onnx"))[2:])
