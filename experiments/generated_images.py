@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 ROOT = Path(__file__).resolve().parents[1]
 # Running a file puts its own folder first; the packages live in the repository's root.
@@ -19,9 +19,12 @@ from experiments.generated_table import replace_section, study_section  # noqa: 
 from experiments.precision import native_precision  # noqa: E402
 from experiments.real_images import write_real_images  # noqa: E402
 from experiments.runs import Run, is_done, run_command  # noqa: E402
-from reid.config import run_entry_point  # noqa: E402
+from modification_gan.options import GenerateConfig  # noqa: E402
+from modification_gan.quality import QualityConfig  # noqa: E402
+from reid.config import parse_config, run_entry_point  # noqa: E402
 from reid.data.generated import MANIFEST  # noqa: E402
 from reid.files import write_json, write_text  # noqa: E402
+from reid.train_options import TrainConfig  # noqa: E402
 
 MARK = "generated_images.json"  # tells `make results` that the runs below have a table of their own
 
@@ -43,9 +46,12 @@ class GeneratedImagesConfig:
     plan: Path = ROOT / "experiments" / "generated_images.yaml"
     """What is run."""
     models: tuple[str, ...] = ("dcgan", "vae-gan", "vae-wgangp", "diffusion", "real-others", "real-people")
-    """Models of the plan; real-people and real-others show what images of perfect quality would do."""
+    """Models of the plan: dcgan, dcgan-identities (asked for a person instead of a group), vae-gan, vae-wgangp,
+    diffusion; real-people and real-others are real images, which show what images of perfect quality would do."""
     arms: tuple[str, ...] = ("lsro", "pseudo", "group")
-    """Ways of labelling, by the plan's names."""
+    """Ways of labelling, by the plan's names: lsro, pseudo, group. For a second look, as they were chosen after the
+    first look at test scores: lsro-few, lsro-light, pseudo-light, pseudo-nearest, pseudo-own, group-few, lsro-apart,
+    pseudo-apart, group-apart."""
     seeds: tuple[int, ...] = (0, 1, 2)
     """Of world, generator and training."""
     precision: Literal["auto", "no", "bf16"] = "auto"
@@ -55,7 +61,8 @@ class GeneratedImagesConfig:
     reid_options: tuple[str, ...] = ()
     """NAME=VALUE for each re-ID training, instead of the plan's."""
     generate_options: tuple[str, ...] = ()
-    """NAME=VALUE for each generator, instead of the plan's."""
+    """NAME=VALUE for each generator, instead of the plan's; an option that one of --models has no use for is an
+    error."""
     readme: Path | None = None
     """A page whose section between the markers is written as well, experiments/README.md for example."""
 
@@ -82,23 +89,49 @@ def planned(config: GeneratedImagesConfig, out: Path) -> Plan:
     world = {key.replace("_", "-"): value for key, value in told_options(config.world_options, "world_options").items()}
     generate = told_options(config.generate_options, "generate_options")
     # What is said here wins over what the plan says of a single model, too.
+    # An option that the plan gives to all generators stays one of all; each other one is each model's.
+    common = {key: value for key, value in generate.items() if key in plan.generate}
     generators = {
         # What a model takes back has no meaning for it, whatever the value.
-        name: told | {key: value for key, value in generate.items() if told.get(key) is not None}
+        name: told
+        | {
+            key: value
+            for key, value in generate.items()
+            if (told[key] is not None if key in told else key not in common)
+        }
         for name, told in plan.models.items()
     }
     return dataclasses.replace(
         plan,
         world=plan.world | world,
         reid=plan.reid | told_options(config.reid_options, "reid_options"),
-        generate=plan.generate
-        | {key: value for key, value in generate.items() if key in plan.generate or not _of_models(plan, key)},
+        generate=plan.generate | common,
         models=generators,
     )
 
 
-def _of_models(plan: Plan, key: str) -> bool:
-    return any(key in told for told in plan.models.values())
+def check_commands(config: GeneratedImagesConfig, plan: Plan) -> None:
+    """Reads the options of all that would be run, so that a mistake is found before the first hour and not after it.
+
+    Raises:
+        FileNotFoundError: When a network of the zoo that the plan names is not on this machine.
+        ValueError: When an option is unknown or has no use; the message begins with the run's name.
+    """
+    seed = config.seeds[0]  # those of the others differ in folders and seeds alone
+    runs: list[tuple[Run, type[Any]]] = [(plan.training(seed, NONE, ""), TrainConfig)]
+    for model in config.models:
+        if model not in plan.real:
+            runs.append((plan.generation(seed, model), GenerateConfig))
+        runs.append((plan.quality(seed, model), QualityConfig))
+        runs += [(plan.training(seed, model, arm), TrainConfig) for arm in plan.arms_of(model, config.arms)]
+    for run, options in runs:
+        first = next(place for place, word in enumerate(run.command) if word.startswith("--"))
+        try:
+            parse_config(options, run.command[first:])
+        except ValueError as error:
+            raise ValueError(f"{run.name}: {error}") from error
+        except SystemExit as error:
+            raise ValueError(f"{run.name}: its options are not understood; see above") from error
 
 
 def write_world(plan: Plan, seed: int) -> None:
@@ -226,6 +259,7 @@ def main(config: GeneratedImagesConfig) -> None:
     os.chdir(ROOT)
     out = out.relative_to(ROOT) if out.is_relative_to(ROOT) else out
     plan = planned(config, out)
+    check_commands(config, plan)
     write_json(out / MARK, {"models": config.models, "arms": config.arms, "seeds": config.seeds})
     faults: list[str] = []
 

@@ -1,5 +1,6 @@
 """The study of generated images: its plan, what it skips, its tables."""
 
+import dataclasses
 import itertools
 import json
 from collections.abc import Sequence
@@ -99,6 +100,33 @@ def test_options_of_the_command_line_win(tmp_path: Path) -> None:
         planned(GeneratedImagesConfig(tmp_path, reid_options=("epochs",)), tmp_path)
     with pytest.raises(ValueError, match="got none of one"):
         GeneratedImagesConfig(tmp_path, seeds=())
+
+
+def test_mistakes_are_found_before_the_first_run(
+    config: GeneratedImagesConfig, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    machine = Machine()
+    monkeypatch.setattr(study, "run_command", machine)
+    for told, message in (
+        ({"generate_options": ("stepz=4",)}, "seed 0: dcgan: its options are not understood"),
+        ({"generate_options": ("ndf=8",)}, "seed 0: diffusion: its options are not understood"),
+        ({"generate_options": ("critic_steps=2",)}, "seed 0: dcgan: its options are not understood"),
+        ({"reid_options": ("epochz=2",)}, "seed 0: none: its options are not understood"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            main(dataclasses.replace(config, **told))  # type: ignore[arg-type]
+    said = capsys.readouterr().err
+    assert not machine.names and "stepz" in said and "ndf: got 8 with diffusion" in said
+    plan = planned(dataclasses.replace(config, generate_options=("spectral_norm=both",)), config.out)
+    assert plan.models["vae-wgangp"]["spectral_norm"] == plan.models["dcgan"]["spectral_norm"] == "both"
+
+
+def test_help_names_what_the_plan_has(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    plan = planned(GeneratedImagesConfig(tmp_path), tmp_path)
+    with pytest.raises(SystemExit):
+        parse_config(GeneratedImagesConfig, ["--help"])
+    shown = capsys.readouterr().out.replace("\u2502", " ").replace(",", " ").replace(".", " ").split()
+    assert {*plan.models, *plan.real, *plan.arms} <= set(shown)
 
 
 def test_worlds_are_cut_to_few_images(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
