@@ -312,7 +312,7 @@ class RunOptions:
     """Images made at a time."""
     resume: bool = False
     """Goes on from the newest state in --out, if there is one; a training that is over goes straight to its images.
-    Give the same command otherwise."""
+    Give the same command otherwise; learning rates, more steps, state_every and collapse_* may be others."""
     log_every: int = 50
     """Steps between two lines of losses."""
     grid_every: int = 500
