@@ -115,7 +115,10 @@ class RunFiles:
 
     def _read_rows(self) -> list[dict[str, float]]:
         lines = self._metrics.read_text(encoding="utf-8").splitlines() if self._metrics.is_file() else []
-        return [json.loads(line) for line in lines]
+        try:
+            return [json.loads(line) for line in lines]
+        except ValueError as error:
+            raise ValueError(f"{self._metrics}: damaged ({error}); remove it, or leave --resume out") from error
 
     def _clear(self) -> None:
         if self.weights.is_file():

@@ -120,6 +120,8 @@ def read_generated(
     say(generated.describe())
     if stranger:
         say(f"WARNING: {stranger}")
+    if read_card(folder).get("low_diversity"):
+        say(f"WARNING: {folder / CARD}: the images hardly differ; their model has collapsed or was trained too briefly")
     if faults:
         say(f"note: {len(faults)} generated images cannot be read and are left out, e.g. {faults[0]}")
     return generated

@@ -110,6 +110,13 @@ def test_a_damaged_list_of_options_is_named(text: str, message: str, tmp_path: P
             RunFiles(tmp_path, {}, resume, print)
 
 
+def test_damaged_rows_are_named(tmp_path: Path) -> None:
+    (tmp_path / "config.yaml").write_text("ngf: 8\n")
+    (tmp_path / "metrics.jsonl").write_text('{"step": 1}\n{"st')
+    with pytest.raises(ValueError, match=r"metrics\.jsonl: damaged"):
+        RunFiles(tmp_path, {}, True, print).begin()
+
+
 def test_missing_weights_are_written_again(
     tiny_market: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

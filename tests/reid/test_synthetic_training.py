@@ -233,12 +233,16 @@ def test_images_of_another_dataset_are_noticed(tiny_market: Path, tmp_path: Path
         (folder / "card.json").write_text(json.dumps(card))
         said.clear()
         images = read_generated(folder, train_on, [], said.append)
+        assert not any("hardly differ" in line for line in said)
         assert any(line.startswith("WARNING") for line in said) != fits
         if fits:
             assert len(images.group_targets(labels)) == len(images.images)
             continue
         with pytest.raises(ValueError, match=r"card\.json: .* learnt from other training images \(B\) than these"):
             images.group_targets(labels)
+    (folder / "card.json").write_text(json.dumps({"low_diversity": True}))
+    read_generated(folder, real, [], said.append)
+    assert said[-1].startswith("WARNING") and "the images hardly differ" in said[-1]
 
 
 def test_networks_that_cannot_label_are_refused(tiny_market: Path, uniform: Path, tmp_path: Path) -> None:
