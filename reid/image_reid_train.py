@@ -22,7 +22,7 @@ from reid.checkpoint import Card, save_checkpoint
 from reid.config import option_values, run_entry_point, unless_told
 from reid.continual import choose_unlabelled
 from reid.continual_training import continue_training
-from reid.data.base import ReIDDataset
+from reid.data.base import ReIDDataset, relabel
 from reid.devices import check_precision
 from reid.embedder import Embedder
 from reid.engine import Trainer
@@ -88,6 +88,9 @@ def _open(config: TrainConfig, accelerator: Accelerator) -> Session:
     if config.synthetic.synthetic is not None:
         splits = [split for test in tests for split in (test.data.query, test.data.gallery)]
         generated = read_generated(config.synthetic.synthetic, data.train, splits, console.print)
+        if config.synthetic.acts() and config.synthetic.labels() == "group":
+            # Labels of other people are refused before the folder loses what an earlier run left there.
+            generated.group_targets(relabel(data.train))
     size = config.network.preprocessing()
     folder = RunFolder(
         config.run,

@@ -149,6 +149,16 @@ def test_generated_images_are_never_tested(
     assert [record["protocol"] for record in records] == ["inductive"]
 
 
+def test_labels_of_other_people_are_refused_before_anything_is_removed(tiny_market: Path, tmp_path: Path) -> None:
+    others = write_generated(tmp_path / "others", lambda number: {99: 1.0})
+    (tmp_path / "run").mkdir()
+    earlier = tmp_path / "run" / "best.safetensors"
+    earlier.touch()
+    with pytest.raises(ValueError, match="got identity 99"):
+        train(tiny_market, tmp_path / "run", *LIGHT, "--synthetic", others, "--synthetic-labels", "group")
+    assert earlier.is_file()
+
+
 def test_a_teacher_sees_real_images_alone(
     tiny_market: Path, uniform: Path, checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
