@@ -212,4 +212,4 @@ def test_from_the_training_to_the_table(run_python: Run, repository: Path, tmp_p
     text = (tmp_path / "README.md").read_text()
     (row,) = [line.split(" | ") for line in text.splitlines() if line.startswith("| osnet")]
     assert all(cell.strip(" |") for cell in row[:10]) and "no --real DIR" in done.stdout
-    assert "osnet_x0_25_world: tiny; a synthetic world, not Market-1501" in text and str(tmp_path) not in text
+    assert "osnet_x0_25_world: tiny, 32 x 16; a synthetic world, not Market-1501" in text and str(tmp_path) not in text
