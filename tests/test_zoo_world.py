@@ -42,8 +42,10 @@ def test_the_plan_is_one_of_trainings_and_worlds(name: str, tmp_path: Path) -> N
         config = parse_config(TrainConfig, budget.run(network).command[1:])
         assert config.run.resume and config.loss.triplet_weight == 0 and config.loss.center_weight == 0
         size = input_size(config.network.backbone) if name == "gpu" else (128, 64)
+        size = (256, 128) if config.network.backbone_options == ("last_stride=2",) else size
         assert (config.network.height, config.network.width) == size
         assert config.data.root == (tmp_path / name / "world-hard",)
+    assert "reidlite_stride2" in budget.networks and "reidlite_distilled" in budget.networks
     assert config.distillation.teacher == budget.checkpoint("cares18") and config.network.backbone == "reidlite"
     worlds = [
         ReidOptions(**{key.replace("-", "_"): value for key, value in budget.worlds[part].items()})
